@@ -1,0 +1,238 @@
+//! One request to the product's model and its answer, as clients write it in JSON.
+//!
+//! The fields mirror the contract's `interaction` record. A missing value is
+//! missing, never zero.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// An interaction. Instants are microseconds UTC, durations microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Interaction {
+    /// Text of the last user message.
+    pub query: String,
+    /// Parts of the last user message that are not text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub query_media: Vec<Part>,
+    /// Text of the answer; empty where there was none.
+    pub actual: String,
+    /// Parts of the answer that are not text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actual_media: Vec<Part>,
+    /// Acceptable answers; empty where none is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<String>,
+    /// What came before the query, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Message>,
+    /// Documents retrieved for the answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<Document>,
+    /// Tools called between the query and the answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// When it started and how long it took.
+    pub timing: Timing,
+    /// Tokens.
+    pub usage: Usage,
+    /// The model as the response named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Why the model stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// The product's own error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Class of the request; none is shown as `unclassified`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_class: Option<String>,
+    /// Name of the prompt template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Version of the prompt template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_version: Option<String>,
+    /// The client's own names and values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// A JSON object for what has no field yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Who wrote a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the field's own words")]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+    Tool,
+}
+
+/// One part of a message; what is not text is held by reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the field's own words")]
+pub enum Part {
+    Text { text: String },
+    Image(Media),
+    File(Media),
+}
+
+/// Something that is not text, by reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Media {
+    /// Where it lies; never fetched by the host.
+    pub uri: String,
+    /// MIME type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// File name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// One message of the conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Who wrote it.
+    pub role: Role,
+    /// Which of several participants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it holds.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// Tools that it asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+}
+
+/// A call of a tool, with what came back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolCall {
+    /// The model's id of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Name of the tool.
+    pub name: String,
+    /// The arguments as the model wrote them: JSON text, not validated.
+    #[serde(default)]
+    pub arguments: String,
+    /// What the tool answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// How the tool failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A retrieved document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// The index's id of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Title for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Where it lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// Its text.
+    pub content: String,
+    /// The retriever's own relevance, on its own scale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relevance: Option<f64>,
+}
+
+/// Tokens of one interaction. `input` includes the cached ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the field's own words")]
+pub struct Usage {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_input: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_input: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<u64>,
+}
+
+/// When an interaction started and how long it took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timing {
+    /// Instant of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at_us: Option<i64>,
+    /// Until the last token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_us: Option<u64>,
+    /// Until the first token; only for streamed answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token_us: Option<u64>,
+    /// Whether the answer was streamed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streamed: Option<bool>,
+}
+
+impl Interaction {
+    /// Output tokens per second after the first: (output − 1) / (total − time
+    /// to first token). None unless the answer was streamed and all three are known.
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        if self.timing.streamed != Some(true) {
+            return None;
+        }
+        let tokens = self.usage.output?.checked_sub(1)?;
+        let generating_us = self.timing.total_us?.checked_sub(self.timing.first_token_us?)?;
+        (generating_us > 0).then(|| tokens as f64 * 1e6 / generating_us as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_count_is_missing_and_not_zero() {
+        let read: Interaction = serde_json::from_str(r#"{"query":"q","actual":"a"}"#).expect("valid");
+        assert_eq!(read.usage.cached_input, None);
+        assert!(!serde_json::to_string(&read).expect("serialisable").contains("cached_input"));
+    }
+
+    #[test]
+    fn refuses_a_field_that_it_does_not_know_and_names_it() {
+        let error = serde_json::from_str::<Interaction>(r#"{"qeury":"q"}"#).expect_err("misspelt");
+        assert!(error.to_string().contains("`qeury`"), "{error}");
+    }
+
+    #[test]
+    fn tokens_per_second_needs_a_streamed_answer() {
+        let mut answer = Interaction {
+            timing: Timing {
+                total_us: Some(2_500_000),
+                first_token_us: Some(500_000),
+                streamed: Some(true),
+                ..Timing::default()
+            },
+            usage: Usage { output: Some(101), ..Usage::default() },
+            ..Interaction::default()
+        };
+        assert_eq!(answer.tokens_per_second(), Some(50.0));
+        answer.timing.streamed = None;
+        assert_eq!(answer.tokens_per_second(), None);
+    }
+}

@@ -1,0 +1,19 @@
+//! The project's own commands: `cargo xtask --help` lists them.
+
+mod test;
+
+use clap::Parser;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Xtask {
+    /// Runs every test of the workspace
+    Test,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Xtask::parse() {
+        Xtask::Test => test::run(),
+    }
+}
