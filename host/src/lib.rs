@@ -4,3 +4,4 @@
 //! `tests/module_directions.rs` holds it.
 
 pub mod domain;
+pub mod stats;
