@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask --help` lists them.
 
 mod test;
+mod toolchain;
 
 use clap::Parser;
 
@@ -10,10 +11,13 @@ use clap::Parser;
 enum Xtask {
     /// Runs every test of the workspace
     Test,
+    /// Makes sure that plugins can be built, and says how
+    Toolchain,
 }
 
 fn main() -> anyhow::Result<()> {
     match Xtask::parse() {
         Xtask::Test => test::run(),
+        Xtask::Toolchain => toolchain::run(),
     }
 }
