@@ -4,4 +4,8 @@
 //! `tests/module_directions.rs` holds it.
 
 pub mod domain;
+pub mod protocol;
+pub mod sandbox;
 pub mod stats;
+pub mod worker;
+pub mod workers;

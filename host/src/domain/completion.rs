@@ -20,7 +20,7 @@ pub enum Completion {
 
 /// Whether there is an answer to judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum Presence {
     /// The product answered.
     Given,
     /// The product failed, timed out or answered nothing.
@@ -73,10 +73,10 @@ impl Completion {
 impl CompletionRule {
     /// Judges one item. `score` gives an output's value, or none where its
     /// scorer failed or skipped the item.
-    pub fn judge(&self, answer: Answer, score: &impl Fn(&str) -> Option<f64>) -> Completion {
+    pub fn judge(&self, answer: Presence, score: &impl Fn(&str) -> Option<f64>) -> Completion {
         match answer {
-            Answer::Missing => Completion::NotCompleted,
-            Answer::Given => self.holds(score),
+            Presence::Missing => Completion::NotCompleted,
+            Presence::Given => self.holds(score),
         }
     }
 
@@ -153,22 +153,22 @@ mod tests {
         let both = rule(r#"{"all":[{"output":"a","at_least":0.5},{"output":"b","at_least":0.5}]}"#);
         let either = rule(r#"{"any":[{"output":"a","at_least":0.5},{"output":"b","at_least":0.5}]}"#);
         let only_a = |value: f64| move |output: &str| (output == "a").then_some(value);
-        assert_eq!(both.judge(Answer::Given, &only_a(0.5)), Completion::Undetermined);
-        assert_eq!(both.judge(Answer::Given, &only_a(0.4)), Completion::NotCompleted);
-        assert_eq!(either.judge(Answer::Given, &only_a(0.5)), Completion::Completed);
-        assert_eq!(either.judge(Answer::Given, &only_a(0.4)), Completion::Undetermined);
+        assert_eq!(both.judge(Presence::Given, &only_a(0.5)), Completion::Undetermined);
+        assert_eq!(both.judge(Presence::Given, &only_a(0.4)), Completion::NotCompleted);
+        assert_eq!(either.judge(Presence::Given, &only_a(0.5)), Completion::Completed);
+        assert_eq!(either.judge(Presence::Given, &only_a(0.4)), Completion::Undetermined);
     }
 
     #[test]
     fn an_answer_that_is_not_there_is_not_completed_whatever_the_scores() {
         let lenient = rule(r#"{"output":"a","at_least":0.0}"#);
-        assert_eq!(lenient.judge(Answer::Missing, &|_| Some(1.0)), Completion::NotCompleted);
+        assert_eq!(lenient.judge(Presence::Missing, &|_| Some(1.0)), Completion::NotCompleted);
     }
 
     #[test]
     fn a_score_that_is_not_a_number_decides_nothing() {
         let any = rule(r#"{"output":"a","at_least":0.0}"#);
-        assert_eq!(any.judge(Answer::Given, &|_| Some(f64::NAN)), Completion::Undetermined);
+        assert_eq!(any.judge(Presence::Given, &|_| Some(f64::NAN)), Completion::Undetermined);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! One request to the product's model and its answer, as clients write it in JSON.
 //!
 //! The fields mirror the contract's `interaction` record. A missing value is
-//! missing, never zero.
+//! missing, never zero. An [`Item`] is the question's side, an [`Answer`] the
+//! product's side; together they are an [`Interaction`].
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use super::completion::Presence;
 
 /// An interaction. Instants are microseconds UTC, durations microseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +64,114 @@ pub struct Interaction {
     /// A JSON object for what has no field yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// The question's side of an interaction: what a reference set keeps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Item {
+    /// Text of the last user message.
+    pub query: String,
+    /// Parts of the last user message that are not text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub query_media: Vec<Part>,
+    /// Acceptable answers; empty where none is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<String>,
+    /// What came before the query, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Message>,
+    /// Documents that belong to the question, whoever answers it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<Document>,
+    /// Class of the request; none is shown as `unclassified`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_class: Option<String>,
+    /// Name of the prompt template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Version of the prompt template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_version: Option<String>,
+    /// The client's own names and values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// A JSON object for what has no field yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// The product's side of an interaction: recorded, or asked of a target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Answer {
+    /// Text of the answer; empty where there was none.
+    pub actual: String,
+    /// Parts of the answer that are not text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actual_media: Vec<Part>,
+    /// Documents that the product retrieved; they stand after the item's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<Document>,
+    /// Tools called between the query and the answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// When it started and how long it took.
+    #[serde(skip_serializing_if = "is_default")]
+    pub timing: Timing,
+    /// Tokens.
+    #[serde(skip_serializing_if = "is_default")]
+    pub usage: Usage,
+    /// The model as the response named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Why the model stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// The product's own error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl Item {
+    /// The whole interaction.
+    pub fn with_answer(self, answer: Answer) -> Interaction {
+        let mut documents = self.documents;
+        documents.extend(answer.documents);
+        Interaction {
+            query: self.query,
+            query_media: self.query_media,
+            actual: answer.actual,
+            actual_media: answer.actual_media,
+            expected: self.expected,
+            history: self.history,
+            documents,
+            tool_calls: answer.tool_calls,
+            timing: answer.timing,
+            usage: answer.usage,
+            model: answer.model,
+            finish_reason: answer.finish_reason,
+            error: answer.error,
+            request_class: self.request_class,
+            template: self.template,
+            template_version: self.template_version,
+            metadata: self.metadata,
+            extra: self.extra,
+        }
+    }
+}
+
+impl Answer {
+    /// Whether there is anything to judge: a product that failed, or answered
+    /// nothing at all, has not completed its task.
+    pub fn presence(&self) -> Presence {
+        let empty = self.actual.trim().is_empty() && self.actual_media.is_empty() && self.tool_calls.is_empty();
+        if self.error.is_some() || empty { Presence::Missing } else { Presence::Given }
+    }
 }
 
 /// Who wrote a message.

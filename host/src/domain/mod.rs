@@ -7,3 +7,4 @@ pub mod completion;
 pub mod digest;
 pub mod ids;
 pub mod interaction;
+pub mod plugin;

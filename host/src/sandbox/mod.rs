@@ -1,0 +1,25 @@
+//! Where plugins run: the only user of wasmtime, and only ever in a child
+//! process.
+//!
+//! An [`Engine`] loads artifacts that [`compile`] made, possibly in another
+//! process. Each call gets a fresh store, so nothing that a guest keeps
+//! outlives its batch.
+
+mod bindings;
+mod compile;
+mod convert;
+mod engine;
+mod guest;
+mod imports;
+mod plugin;
+mod printed;
+
+pub use compile::compile;
+pub use engine::Engine;
+pub use convert::interaction as convert_interaction;
+pub use plugin::Plugin;
+
+/// Why a component cannot be used at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);

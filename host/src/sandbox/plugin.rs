@@ -1,0 +1,167 @@
+//! A loaded plugin and its calls. Each call makes a store and drops it.
+
+use std::path::Path;
+
+use wasmtime::component::{Component, InstancePre};
+use wasmtime::{Store, Trap};
+
+use super::bindings::v0_1::assay::plugin::types;
+use super::bindings::v0_1::exports::assay::plugin::{lifecycle, scoring};
+use super::engine::{Engine, TICK};
+use super::guest::Guest;
+use super::{Refused, imports};
+use crate::domain::plugin::{Capability, Cause, Descriptor, Output, Problem, Unscored};
+use crate::protocol::{BatchFailure, ItemAnswer, Limits, LoggedLevel};
+
+/// A component that is ready to be instantiated.
+pub struct Plugin {
+    instance: InstancePre<Guest>,
+    lifecycle: lifecycle::GuestIndices,
+    scoring: Option<scoring::GuestIndices>,
+    capabilities: Vec<Capability>,
+    needs_wasi: bool,
+}
+
+impl Plugin {
+    /// Maps an artifact.
+    ///
+    /// # Safety
+    ///
+    /// The file must hold what [`super::compile`] returned and must not change
+    /// while the plugin lives: its code is executed as it is.
+    pub unsafe fn load(engine: &Engine, artifact: &Path) -> Result<Self, Refused> {
+        let refused = |error: wasmtime::Error| Refused(format!("failed to load the artifact: {error:#}"));
+        // SAFETY: the caller's promise is the one that wasmtime asks for.
+        let component = unsafe { Component::deserialize_file(&engine.wasmtime, artifact) }.map_err(refused)?;
+        let kind = component.component_type();
+        let needs_wasi = kind.imports(&engine.wasmtime).any(|(name, _)| imports::is_inert_wasi(name));
+        let exports: Vec<_> = kind.exports(&engine.wasmtime).map(|(name, _)| name.to_owned()).collect();
+        let capabilities = [
+            ("scoring", Capability::Score),
+            ("classification", Capability::Label),
+            ("extraction", Capability::Signal),
+        ]
+        .into_iter()
+        .filter(|(interface, _)| exports.contains(&format!("assay:plugin/{interface}@0.1.0")))
+        .map(|(_, capability)| capability)
+        .collect::<Vec<_>>();
+        let linker = if needs_wasi { &engine.with_inert_wasi } else { &engine.plain };
+        let instance = linker.instantiate_pre(&component).map_err(refused)?;
+        let scoring = capabilities
+            .contains(&Capability::Score)
+            .then(|| scoring::GuestIndices::new(&instance))
+            .transpose()
+            .map_err(refused)?;
+        Ok(Self {
+            lifecycle: lifecycle::GuestIndices::new(&instance).map_err(refused)?,
+            scoring,
+            instance,
+            capabilities,
+            needs_wasi,
+        })
+    }
+
+    /// Asks the plugin what it is.
+    pub fn describe(&self, engine: &Engine) -> Result<Descriptor, BatchFailure> {
+        let described = self.call(engine, 1, |store, instance| {
+            self.lifecycle.load(&mut *store, instance)?.call_describe(store)
+        })?;
+        Ok(Descriptor {
+            name: described.name,
+            version: described.version,
+            title: described.title,
+            deterministic: described.deterministic,
+            config_schema_json: described.config_schema_json,
+            batch_max: described.batch_max,
+            capabilities: self.capabilities.clone(),
+        })
+    }
+
+    /// Checks a configuration.
+    pub fn configure(&self, engine: &Engine, config: &str) -> Result<Result<Vec<Output>, Vec<Problem>>, BatchFailure> {
+        let answer = self.call(engine, 1, |store, instance| {
+            self.lifecycle.load(&mut *store, instance)?.call_configure(store, config)
+        })?;
+        Ok(match answer {
+            Ok(outputs) => Ok(outputs.into_iter().map(Output::from).collect()),
+            Err(problems) => Err(problems.into_iter().map(Problem::from).collect()),
+        })
+    }
+
+    /// Scores a batch: one answer for each item, or none at all.
+    pub fn score(
+        &self,
+        engine: &Engine,
+        config: &str,
+        items: &[types::Interaction],
+    ) -> Result<Vec<ItemAnswer>, BatchFailure> {
+        let Some(scoring) = &self.scoring else {
+            return Err(failure(Cause::NotLoaded, "the plugin exports no `scoring`".into()));
+        };
+        let answers = self.call(engine, items.len(), |store, instance| {
+            scoring.load(&mut *store, instance)?.call_score_batch(store, config, items)
+        })?;
+        if answers.len() != items.len() {
+            let message = format!("answered {} items of {}", answers.len(), items.len());
+            return Err(failure(Cause::WrongShape, message));
+        }
+        Ok(answers
+            .into_iter()
+            .map(|answer| match answer {
+                Ok(scores) => Ok(scores.into_iter().map(Into::into).collect()),
+                Err(error) => Err(error.into()),
+            })
+            .collect())
+    }
+
+    fn call<T>(
+        &self,
+        engine: &Engine,
+        items: usize,
+        function: impl FnOnce(&mut Store<Guest>, &wasmtime::component::Instance) -> wasmtime::Result<T>,
+    ) -> Result<T, BatchFailure> {
+        let limits = &engine.limits;
+        let mut store = Store::new(&engine.wasmtime, Guest::new(limits, self.needs_wasi));
+        store.limiter(|guest| guest);
+        store.set_hostcall_fuel(limits.answer_bytes_max as usize);
+        store.set_max_component_handles(limits.handles_max as usize);
+        let deadline_ms = limits.deadline_ms(items);
+        // One tick more: the first may come at once.
+        store.set_epoch_deadline(u64::from(deadline_ms) / TICK.as_millis() as u64 + 1);
+        let result = self.instance.instantiate(&mut store).and_then(|instance| function(&mut store, &instance));
+        result.map_err(|error| explain(error, store.into_data(), limits, deadline_ms))
+    }
+}
+
+fn failure(cause: Cause, message: String) -> BatchFailure {
+    BatchFailure { unscored: Unscored { cause, message }, log: Vec::new() }
+}
+
+fn explain(error: wasmtime::Error, mut guest: Guest, limits: &Limits, deadline_ms: u32) -> BatchFailure {
+    let memory_denied = guest.memory_denied();
+    let log = guest.take_log();
+    let last_words = log.iter().rev().find(|line| line.level == LoggedLevel::Error).map(|line| line.message.as_str());
+    let (cause, message) = match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => (Cause::Timeout, format!("no answer within {deadline_ms} ms")),
+        _ if memory_denied => (
+            Cause::OutOfMemory,
+            format!("asked for more than {} MiB of memory", limits.memory_bytes_max >> 20),
+        ),
+        Some(Trap::StackOverflow) => {
+            (Cause::Trap, format!("used more than {} KiB of stack", limits.stack_bytes_max >> 10))
+        }
+        trap => {
+            let told = match (last_words, trap) {
+                (Some(words), _) => words.to_owned(),
+                (None, Some(trap)) => trap.to_string(),
+                (None, None) => format!("{error:#}"),
+            };
+            if told.contains("fuel allocated for hostcalls") {
+                (Cause::WrongShape, format!("the answer is over {} bytes", limits.answer_bytes_max))
+            } else {
+                (Cause::Trap, told)
+            }
+        }
+    };
+    BatchFailure { unscored: Unscored { cause, message }, log }
+}

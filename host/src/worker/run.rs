@@ -1,0 +1,133 @@
+//! An ordinary worker's main loop.
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::process;
+use std::sync::mpsc;
+use std::thread;
+
+use super::{WorkerError, inherited_connection};
+use crate::domain::interaction::{Answer, Interaction, Item};
+use crate::domain::plugin::{Cause, PluginError, PluginErrorKind, Unscored};
+use crate::protocol::{
+    BatchFailure, Call, Connection, FrameError, FromWorker, ItemAnswer, JobItem, PluginSlot, Reply, Task, ToWorker,
+};
+use crate::sandbox::{Engine, Plugin, convert_interaction};
+
+/// Serves tasks until the socket closes.
+pub fn run() -> Result<(), WorkerError> {
+    let Connection { mut reader, mut writer } = inherited_connection()?;
+    let (ToWorker::Start(limits), _) = reader.receive()? else {
+        return Err(WorkerError::OutOfOrder("Start"));
+    };
+    let engine = Engine::start(limits)?;
+    let (queue, tasks) = mpsc::channel();
+    thread::Builder::new().name("socket".into()).spawn(move || {
+        loop {
+            match reader.receive::<ToWorker<'static>>() {
+                Ok(frame) => {
+                    if queue.send(frame).is_err() {
+                        return;
+                    }
+                }
+                // The daemon has gone: whatever runs here serves nobody.
+                Err(FrameError::Closed) => process::exit(0),
+                Err(error) => {
+                    eprintln!("worker: {error}");
+                    process::exit(2);
+                }
+            }
+        }
+    })?;
+    writer.send(&FromWorker::Ready { compatibility: engine.compatibility() }, None)?;
+    let mut plugins = Plugins { engine, slots: HashMap::new() };
+    for (message, descriptor) in tasks {
+        match message {
+            ToWorker::Load(slot) => plugins.load(slot, descriptor),
+            ToWorker::Unload(slot) => {
+                plugins.slots.remove(&slot);
+            }
+            ToWorker::Do(job, task) => {
+                writer.send(&FromWorker::Started(job), None)?;
+                let reply = plugins.perform(task);
+                writer.send(&FromWorker::Finished(job, reply), None)?;
+            }
+            ToWorker::Start(_) | ToWorker::Compile(_) => return Err(WorkerError::OutOfOrder("Do")),
+        }
+    }
+    Ok(())
+}
+
+struct Plugins {
+    engine: Engine,
+    slots: HashMap<PluginSlot, Result<Plugin, String>>,
+}
+
+impl Plugins {
+    fn load(&mut self, slot: PluginSlot, artifact: Option<OwnedFd>) {
+        let loaded = match artifact {
+            Some(artifact) => {
+                let path = PathBuf::from(format!("/proc/self/fd/{}", artifact.as_raw_fd()));
+                // SAFETY: the daemon hands over only sealed files whose MAC it
+                // checked, so they hold what the compile worker made.
+                unsafe { Plugin::load(&self.engine, &path) }.map_err(|refused| refused.0)
+            }
+            None => Err("no artifact came with the plugin".into()),
+        };
+        self.slots.insert(slot, loaded);
+    }
+
+    fn plugin(&self, slot: PluginSlot) -> Result<&Plugin, BatchFailure> {
+        let reason = match self.slots.get(&slot) {
+            Some(Ok(plugin)) => return Ok(plugin),
+            Some(Err(reason)) => reason.clone(),
+            None => "the plugin was not handed to this worker".into(),
+        };
+        Err(BatchFailure { unscored: Unscored { cause: Cause::NotLoaded, message: reason }, log: Vec::new() })
+    }
+
+    fn perform(&self, task: Task<'_>) -> Reply {
+        match task {
+            Task::Describe(slot) => {
+                Reply::Described(self.plugin(slot).and_then(|plugin| plugin.describe(&self.engine)))
+            }
+            Task::Configure { plugin, config } => Reply::Configured(
+                self.plugin(plugin).and_then(|plugin| plugin.configure(&self.engine, &config)),
+            ),
+            Task::Score { items, calls } => Reply::Scored(self.score(items.into_owned(), &calls)),
+        }
+    }
+
+    fn score(&self, items: Vec<JobItem>, calls: &[Call]) -> Vec<Result<Vec<ItemAnswer>, BatchFailure>> {
+        // An item that cannot be read is answered here; the plugins get the rest.
+        let mut unreadable = Vec::new();
+        let mut readable = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            match decode(&item) {
+                Ok(interaction) => readable.push(convert_interaction(item.id, interaction)),
+                Err(error) => unreadable.push((index, error)),
+            }
+        }
+        calls
+            .iter()
+            .map(|call| {
+                let mut answers = self.plugin(call.plugin)?.score(&self.engine, &call.config, &readable)?;
+                for (index, error) in &unreadable {
+                    answers.insert(*index, Err(error.clone()));
+                }
+                Ok(answers)
+            })
+            .collect()
+    }
+}
+
+fn decode(job: &JobItem) -> Result<Interaction, PluginError> {
+    let refused = |part: &str, error: serde_json::Error| PluginError {
+        kind: PluginErrorKind::BadInput,
+        message: format!("the stored {part} cannot be read: {error}"),
+    };
+    let item: Item = serde_json::from_str(&job.item).map_err(|error| refused("item", error))?;
+    let answer: Answer = serde_json::from_str(&job.answer).map_err(|error| refused("answer", error))?;
+    Ok(item.with_answer(answer))
+}

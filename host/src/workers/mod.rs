@@ -1,0 +1,230 @@
+//! The daemon's side of the worker processes: starts them, hands them plugins
+//! and batches, replaces those that die or hang.
+//!
+//! Only this module knows where a worker is. It repeats nothing: a batch that
+//! took a worker down is answered as lost, and the runner decides what to try
+//! again.
+
+mod artifacts;
+mod compile;
+mod process;
+mod supervisor;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::domain::plugin::{Cause, Descriptor, Output, Problem, Unscored};
+use crate::protocol::{BatchFailure, ItemAnswer, JobItem, Limits, Reply};
+
+pub use artifacts::{Artifact, ArtifactCache, ArtifactError};
+pub use compile::CompileError;
+
+/// How workers are run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The binary that serves `worker` and `compile-worker`.
+    pub executable: PathBuf,
+    /// How many workers.
+    pub count: usize,
+    /// What guests may use.
+    pub limits: Limits,
+    /// How long one component may take to compile.
+    pub compile_timeout: Duration,
+}
+
+impl Settings {
+    /// As many workers as cores, of this very binary.
+    pub fn of_this_binary() -> std::io::Result<Self> {
+        Ok(Self {
+            executable: std::env::current_exe()?,
+            count: std::thread::available_parallelism().map_or(1, usize::from),
+            limits: Limits::default(),
+            compile_timeout: Duration::from_secs(120),
+        })
+    }
+}
+
+/// Why there are no workers.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No worker said that it is ready.
+    #[error("failed to start a worker: {0}")]
+    NotReady(String),
+}
+
+/// One scorer of a batch.
+#[derive(Debug, Clone)]
+pub struct ScorerCall {
+    /// The compiled plugin.
+    pub plugin: Arc<Artifact>,
+    /// Its configuration: JSON text.
+    pub config: Arc<str>,
+}
+
+/// What came of a batch: for each call a list with one answer an item, or the
+/// call's failure.
+pub type BatchOutcome = Vec<Result<Vec<ItemAnswer>, BatchFailure>>;
+
+/// A handle on all workers. Clones share them; the processes end with the last.
+#[derive(Clone)]
+pub struct Workers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    lanes: Vec<Lane>,
+    compatibility: watch::Receiver<Option<u64>>,
+    compiling: tokio::sync::Semaphore,
+}
+
+/// The way to one worker.
+struct Lane {
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Jobs that it has and did not answer.
+    load: Arc<AtomicUsize>,
+    process_id: watch::Receiver<Option<u32>>,
+}
+
+/// What a supervisor is asked to do. The sender bounds how many there are.
+struct Job {
+    work: Work,
+    answer: oneshot::Sender<Result<Reply, BatchFailure>>,
+}
+
+enum Work {
+    Describe(Arc<Artifact>),
+    Configure { plugin: Arc<Artifact>, config: String },
+    Score { items: Arc<[JobItem]>, calls: Vec<ScorerCall> },
+}
+
+impl Workers {
+    /// Starts the processes and waits for the first that is ready.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let (report, mut compatibility) = watch::channel(None);
+        let (failed, mut failures) = mpsc::unbounded_channel();
+        let lanes = (0..settings.count.max(1))
+            .map(|_| {
+                let (jobs, received) = mpsc::unbounded_channel();
+                let load = Arc::new(AtomicUsize::new(0));
+                let (announce, process_id) = watch::channel(None);
+                tokio::spawn(supervisor::supervise(
+                    settings.clone(),
+                    received,
+                    Arc::clone(&load),
+                    supervisor::Reports {
+                        compatibility: report.clone(),
+                        process_id: announce,
+                        failed: failed.clone(),
+                    },
+                ));
+                Lane { jobs, load, process_id }
+            })
+            .collect();
+        drop(failed);
+        tokio::select! {
+            ready = compatibility.wait_for(Option::is_some) => {
+                ready.map_err(|_| StartError::NotReady("every supervisor stopped".into()))?;
+            }
+            Some(reason) = failures.recv() => return Err(StartError::NotReady(reason)),
+        }
+        let compiling = tokio::sync::Semaphore::new(1);
+        Ok(Self { shared: Arc::new(Shared { settings, lanes, compatibility, compiling }) })
+    }
+
+    /// How many workers there are.
+    pub fn count(&self) -> usize {
+        self.shared.lanes.len()
+    }
+
+    /// What guests may use.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.settings.limits
+    }
+
+    /// The process ids of the workers that run now.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.shared.lanes.iter().filter_map(|lane| *lane.process_id.borrow()).collect()
+    }
+
+    /// What artifacts have to be made for.
+    pub fn compatibility(&self) -> u64 {
+        self.shared.compatibility.borrow().expect("`start` waited for it")
+    }
+
+    /// Compiles a component in a process of its own. One at a time: a large
+    /// component takes hundreds of megabytes.
+    pub async fn compile(&self, component: Vec<u8>) -> Result<Vec<u8>, CompileError> {
+        let _turn = self.shared.compiling.acquire().await.expect("the semaphore is never closed");
+        let settings = self.shared.settings.clone();
+        tokio::task::spawn_blocking(move || compile::compile(&settings, &component))
+            .await
+            .unwrap_or_else(|error| Err(CompileError::Process(error.to_string())))
+    }
+
+    /// Asks a plugin what it is.
+    pub async fn describe(&self, plugin: &Arc<Artifact>) -> Result<Descriptor, BatchFailure> {
+        match self.submit(Work::Describe(Arc::clone(plugin))).await? {
+            Reply::Described(described) => described,
+            _ => Err(mismatched()),
+        }
+    }
+
+    /// Checks a configuration: the outputs that it gives, or what is wrong.
+    pub async fn configure(
+        &self,
+        plugin: &Arc<Artifact>,
+        config: &str,
+    ) -> Result<Result<Vec<Output>, Vec<Problem>>, BatchFailure> {
+        let work = Work::Configure { plugin: Arc::clone(plugin), config: config.to_owned() };
+        match self.submit(work).await? {
+            Reply::Configured(configured) => configured,
+            _ => Err(mismatched()),
+        }
+    }
+
+    /// Scores a batch. An `Err` means that its worker was lost.
+    pub async fn score(
+        &self,
+        items: Arc<[JobItem]>,
+        calls: Vec<ScorerCall>,
+    ) -> Result<BatchOutcome, BatchFailure> {
+        let (wanted_calls, wanted_items) = (calls.len(), items.len());
+        match self.submit(Work::Score { items, calls }).await? {
+            Reply::Scored(outcome)
+                if outcome.len() == wanted_calls
+                    && outcome.iter().flatten().all(|answers| answers.len() == wanted_items) =>
+            {
+                Ok(outcome)
+            }
+            _ => Err(mismatched()),
+        }
+    }
+
+    async fn submit(&self, work: Work) -> Result<Reply, BatchFailure> {
+        let lane = self
+            .shared
+            .lanes
+            .iter()
+            .min_by_key(|lane| lane.load.load(Ordering::Relaxed))
+            .expect("there is at least one worker");
+        lane.load.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        let lost = || failure(Cause::WorkerDied, "the workers were stopped".into());
+        lane.jobs.send(Job { work, answer }).map_err(|_| lost())?;
+        answered.await.map_err(|_| lost())?
+    }
+}
+
+fn failure(cause: Cause, message: String) -> BatchFailure {
+    BatchFailure { unscored: Unscored { cause, message }, log: Vec::new() }
+}
+
+/// A worker that answers another question than it was asked is not to be believed.
+fn mismatched() -> BatchFailure {
+    failure(Cause::WorkerDied, "the worker answered out of turn".into())
+}

@@ -1,0 +1,255 @@
+//! Keeps one worker alive and its jobs in order.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::process::WorkerProcess;
+use super::{Artifact, Job, Settings, Work, failure};
+use crate::domain::digest::Digest;
+use crate::domain::plugin::Cause;
+use crate::protocol::{Call, FromWorker, JobId, PluginSlot, Task, ToWorker};
+
+/// A worker works on one job while the next already waits in its queue.
+const PIPELINE_DEPTH: usize = 2;
+/// Plugins that one worker keeps mapped.
+const SLOTS_MAX: usize = 64;
+/// How long a worker may take from its start to `Ready`.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How much later than its guest's deadline a worker may answer before it is
+/// taken for hanging: loading a plugin and decoding count here.
+const GRACE: Duration = Duration::from_secs(5);
+/// Between two starts that failed.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+
+/// Where a supervisor says how its worker is.
+pub struct Reports {
+    pub compatibility: watch::Sender<Option<u64>>,
+    pub process_id: watch::Sender<Option<u32>>,
+    pub failed: mpsc::UnboundedSender<String>,
+}
+
+struct InFlight {
+    id: JobId,
+    job: Job,
+    /// How long the guest may take.
+    allowed: Duration,
+    /// When it is taken for hanging; known once it started.
+    overdue_at: Option<Instant>,
+}
+
+/// A started worker and what it has.
+struct Running {
+    process: WorkerProcess,
+    in_flight: VecDeque<InFlight>,
+    slots: HashMap<Digest, PluginSlot>,
+    /// Least recently used first.
+    slot_order: VecDeque<Digest>,
+    next_slot: u32,
+}
+
+enum Ended {
+    /// Nobody can ask for work any more.
+    Stopped,
+    /// The process died or was ended; `cause` is what the started job met.
+    Lost { cause: Cause, message: String },
+}
+
+/// Runs until the job channel closes.
+pub async fn supervise(
+    settings: Settings,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+    load: Arc<AtomicUsize>,
+    reports: Reports,
+) {
+    let mut waiting: VecDeque<Job> = VecDeque::new();
+    let mut next_job = 0_u64;
+    loop {
+        let process = match start(&settings, &reports.compatibility).await {
+            Ok(process) => process,
+            Err(reason) => {
+                tracing::error!(%reason, "failed to start a worker");
+                reports.failed.send(reason.clone()).ok();
+                tokio::select! {
+                    () = sleep(RESTART_PAUSE) => {}
+                    job = jobs.recv() => match job {
+                        Some(job) => {
+                            let reason = format!("no worker could be started: {reason}");
+                            answer(job, Err(failure(Cause::WorkerDied, reason)), &load);
+                        }
+                        None => return,
+                    },
+                }
+                continue;
+            }
+        };
+        tracing::debug!(worker.process = process.id(), "worker ready");
+        reports.process_id.send_replace(Some(process.id()));
+        let mut running = Running {
+            process,
+            in_flight: VecDeque::new(),
+            slots: HashMap::new(),
+            slot_order: VecDeque::new(),
+            next_slot: 0,
+        };
+        let ended = running.serve(&settings, &mut jobs, &mut waiting, &mut next_job, &load).await;
+        reports.process_id.send_replace(None);
+        let Ended::Lost { cause, message } = ended else { return };
+        let status = running.process.kill();
+        metrics::counter!("assay_workers_replaced_total").increment(1);
+        tracing::warn!(worker.process = running.process.id(), %status, %message, "worker lost; replacing it");
+        for lost in running.in_flight.into_iter().rev() {
+            if lost.overdue_at.is_some() {
+                let told = match cause {
+                    Cause::WorkerDied => format!("{message} ({status})"),
+                    _ => message.clone(),
+                };
+                answer(lost.job, Err(failure(cause, told)), &load);
+            } else {
+                waiting.push_front(lost.job);
+            }
+        }
+    }
+}
+
+async fn start(
+    settings: &Settings,
+    compatibility: &watch::Sender<Option<u64>>,
+) -> Result<WorkerProcess, String> {
+    let mut process = WorkerProcess::start(settings)
+        .map_err(|error| format!("failed to run `{} worker`: {error}", settings.executable.display()))?;
+    match timeout(START_TIMEOUT, process.said.recv()).await {
+        Ok(Some(FromWorker::Ready { compatibility: found })) => {
+            compatibility.send_replace(Some(found));
+            Ok(process)
+        }
+        Ok(_) => Err(format!("the worker ended before it was ready ({})", process.kill())),
+        Err(_) => Err(format!("the worker was not ready within {} s", START_TIMEOUT.as_secs())),
+    }
+}
+
+fn answer(job: Job, reply: Result<crate::protocol::Reply, crate::protocol::BatchFailure>, load: &AtomicUsize) {
+    load.fetch_sub(1, Ordering::Relaxed);
+    // Who asked may have been cancelled; then nobody wants the answer.
+    job.answer.send(reply).ok();
+}
+
+impl Running {
+    async fn serve(
+        &mut self,
+        settings: &Settings,
+        jobs: &mut mpsc::UnboundedReceiver<Job>,
+        waiting: &mut VecDeque<Job>,
+        next_job: &mut u64,
+        load: &AtomicUsize,
+    ) -> Ended {
+        loop {
+            while self.in_flight.len() < PIPELINE_DEPTH {
+                let Some(job) = waiting.pop_front() else { break };
+                self.send(settings, job, next_job, load);
+            }
+            let overdue_at = self.in_flight.front().and_then(|first| first.overdue_at);
+            tokio::select! {
+                biased;
+                said = self.process.said.recv() => match said {
+                    Some(FromWorker::Started(id)) => {
+                        if let Some(started) = self.in_flight.front_mut().filter(|first| first.id == id) {
+                            started.overdue_at = Some(Instant::now() + started.allowed + GRACE);
+                        }
+                    }
+                    Some(FromWorker::Finished(id, reply)) => {
+                        match self.in_flight.pop_front() {
+                            Some(finished) if finished.id == id => answer(finished.job, Ok(reply), load),
+                            other => {
+                                self.in_flight.extend(other);
+                                let message = "the worker answered out of turn".into();
+                                return Ended::Lost { cause: Cause::WorkerDied, message };
+                            }
+                        }
+                    }
+                    Some(FromWorker::Ready { .. } | FromWorker::Compiled(_)) => {
+                        let message = "the worker spoke out of turn".into();
+                        return Ended::Lost { cause: Cause::WorkerDied, message };
+                    }
+                    None => {
+                        let message = "the worker died".into();
+                        return Ended::Lost { cause: Cause::WorkerDied, message };
+                    }
+                },
+                () = sleep_until(overdue_at.unwrap_or_else(Instant::now)), if overdue_at.is_some() => {
+                    let message = "the worker did not come back from the plugin and was ended".into();
+                    return Ended::Lost { cause: Cause::Timeout, message };
+                }
+                job = jobs.recv(), if self.in_flight.len() < PIPELINE_DEPTH => match job {
+                    Some(job) => self.send(settings, job, next_job, load),
+                    None => return Ended::Stopped,
+                },
+            }
+        }
+    }
+
+    fn send(&mut self, settings: &Settings, job: Job, next_job: &mut u64, load: &AtomicUsize) {
+        if job.answer.is_closed() {
+            // Cancelled while it waited.
+            load.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let id = JobId(*next_job);
+        *next_job += 1;
+        let limits = &settings.limits;
+        let allowed_ms = match &job.work {
+            Work::Describe(plugin) => {
+                let task = Task::Describe(self.slot(plugin));
+                self.process.send(move |writer| writer.send(&ToWorker::Do(id, task), None).is_ok());
+                limits.deadline_ms(1)
+            }
+            Work::Configure { plugin, config } => {
+                let task = Task::Configure { plugin: self.slot(plugin), config: config.clone() };
+                self.process.send(move |writer| writer.send(&ToWorker::Do(id, task), None).is_ok());
+                limits.deadline_ms(1)
+            }
+            Work::Score { items, calls } => {
+                let allowed_ms = limits.deadline_ms(items.len()).saturating_mul(calls.len() as u32);
+                let items = Arc::clone(items);
+                let calls: Vec<_> = calls
+                    .iter()
+                    .map(|call| Call { plugin: self.slot(&call.plugin), config: call.config.to_string() })
+                    .collect();
+                self.process.send(move |writer| {
+                    let task = Task::Score { items: items.as_ref().into(), calls };
+                    writer.send(&ToWorker::Do(id, task), None).is_ok()
+                });
+                allowed_ms
+            }
+        };
+        let allowed = Duration::from_millis(u64::from(allowed_ms));
+        self.in_flight.push_back(InFlight { id, job, allowed, overdue_at: None });
+    }
+
+    /// The slot where the worker has this plugin; hands it over where it has not.
+    fn slot(&mut self, plugin: &Arc<Artifact>) -> PluginSlot {
+        let digest = plugin.digest();
+        if let Some(slot) = self.slots.get(&digest) {
+            let slot = *slot;
+            self.slot_order.retain(|other| *other != digest);
+            self.slot_order.push_back(digest);
+            return slot;
+        }
+        if self.slots.len() >= SLOTS_MAX
+            && let Some(oldest) = self.slot_order.pop_front()
+            && let Some(slot) = self.slots.remove(&oldest)
+        {
+            self.process.send(move |writer| writer.send(&ToWorker::Unload(slot), None).is_ok());
+        }
+        let slot = PluginSlot(self.next_slot);
+        self.next_slot += 1;
+        self.slots.insert(digest, slot);
+        self.slot_order.push_back(digest);
+        self.process.load(slot, Arc::clone(plugin));
+        slot
+    }
+}
