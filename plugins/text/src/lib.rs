@@ -1,0 +1,41 @@
+//! The plugin `text`: checks of the answer as text. Several checks share one
+//! call, and each is an output of its own.
+
+mod check;
+mod config;
+
+use assay_plugin::prelude::*;
+
+pub use check::Check;
+pub use config::{CheckConfig, Config, Kind, LengthUnit};
+
+/// Checks the answer as text: equals, contains, starts with, regex, similarity, length
+#[scorer(name = "text", prepare = prepare, outputs = outputs)]
+fn text(checks: &Vec<Check>, item: &Interaction) -> Vec<Score> {
+    checks.iter().filter_map(|check| check.score(item)).collect()
+}
+
+fn prepare(config: Config) -> Result<Vec<Check>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut checks = Vec::<Check>::new();
+    if config.checks.is_empty() {
+        problems.push(Problem { path: "/checks".into(), message: "at least one check is needed".into() });
+    }
+    for (index, check) in config.checks.into_iter().enumerate() {
+        let path = format!("/checks/{index}");
+        match Check::new(check, &path) {
+            Ok(check) if checks.iter().any(|other| other.name() == check.name()) => problems.push(Problem {
+                path: format!("{path}/name"),
+                message: format!("`{}` is the name of two checks: give one of them another", check.name()),
+            }),
+            Ok(check) => checks.push(check),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(checks) } else { Err(problems) }
+}
+
+#[expect(clippy::ptr_arg, reason = "the SDK infers the state's type from here")]
+fn outputs(checks: &Vec<Check>) -> Vec<Output> {
+    checks.iter().map(Check::output).collect()
+}
