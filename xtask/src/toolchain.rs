@@ -10,7 +10,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What plugins are compiled for.
+pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// How guests are compiled: what to put into a build's environment.
 pub struct WasmToolchain {

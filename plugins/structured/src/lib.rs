@@ -5,6 +5,8 @@ mod check;
 mod config;
 mod extract;
 mod numeric;
+#[cfg(target_arch = "wasm32")]
+mod seed;
 
 use assay_plugin::prelude::*;
 

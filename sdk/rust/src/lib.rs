@@ -48,6 +48,6 @@ pub mod prelude {
         Capability, Direction, Evidence, Interaction, Label, Output, OutputKind, PluginError, Problem, Range, Score,
         Session, Signal, Value, classifier, extractor, log, scorer,
     };
-    pub use schemars::{self, JsonSchema};
-    pub use serde::{self, Deserialize};
+    pub use schemars::JsonSchema;
+    pub use serde::Deserialize;
 }

@@ -1,0 +1,121 @@
+//! Misbehaves on the items whose query is the configured one, and answers
+//! `true` for the others. It uses no SDK, because the SDK cannot do this.
+
+use exports::assay::plugin::{lifecycle, scoring};
+use assay::plugin::types::{Interaction, PluginError, Score, Value};
+use serde::Deserialize;
+
+wit_bindgen::generate!({ path: "../../../wit/v0.1.0", world: "scorer" });
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct Config {
+    /// What to do; see `misbehave`.
+    how: String,
+    /// On which query; on each where it is missing.
+    on: Option<String>,
+    /// Work for each well-behaved item, in rounds of a small loop.
+    rounds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { how: "no".into(), on: None, rounds: 0 }
+    }
+}
+
+struct Hostile;
+
+fn score(value: Value) -> Result<Vec<Score>, PluginError> {
+    Ok(vec![Score { output: "fine".into(), value, reason: None, evidence: Vec::new(), extra_json: None }])
+}
+
+fn misbehave(how: &str) -> Result<Vec<Score>, PluginError> {
+    match how {
+        "loop" => loop {
+            std::hint::black_box(());
+        },
+        "allocate" => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        "recurse" => {
+            fn down(depth: u64) -> u64 {
+                let room = std::hint::black_box([depth; 64]);
+                down(depth + 1) + room[3]
+            }
+            score(Value::Number(down(0) as f64))
+        }
+        "panic" => panic!("the item is poison"),
+        "nan" => score(Value::Number(f64::NAN)),
+        "huge" => score(Value::Category("x".repeat(128 << 20))),
+        "undeclared" => Ok(vec![Score {
+            output: "surprise".into(),
+            value: Value::Boolean(true),
+            reason: None,
+            evidence: Vec::new(),
+            extra_json: None,
+        }]),
+        "log" => {
+            for line in 0..1_000_000 {
+                assay::plugin::log::write(assay::plugin::log::Level::Info, &format!("line {line}"));
+            }
+            score(Value::Boolean(true))
+        }
+        "error" => Err(PluginError::Internal("a fault of my own".into())),
+        "skip" => Err(PluginError::Unsupported("not my kind of item".into())),
+        _ => score(Value::Boolean(true)),
+    }
+}
+
+impl lifecycle::Guest for Hostile {
+    fn describe() -> lifecycle::Descriptor {
+        std::panic::set_hook(Box::new(|_| {}));
+        lifecycle::Descriptor {
+            name: "hostile".into(),
+            version: "0.1.0".into(),
+            title: "Misbehaves as its configuration says".into(),
+            deterministic: true,
+            config_schema_json: r#"{"type":"object"}"#.into(),
+            batch_max: 512,
+        }
+    }
+
+    fn configure(_config: String) -> Result<Vec<lifecycle::Output>, Vec<lifecycle::Problem>> {
+        Ok(vec![lifecycle::Output {
+            name: "fine".into(),
+            capability: lifecycle::Capability::Score,
+            kind: lifecycle::OutputKind::Boolean,
+            direction: lifecycle::Direction::HigherIsBetter,
+            description: None,
+        }])
+    }
+}
+
+impl scoring::Guest for Hostile {
+    fn score_batch(config: String, items: Vec<Interaction>) -> Vec<Result<Vec<Score>, PluginError>> {
+        std::panic::set_hook(Box::new(|panic| {
+            assay::plugin::log::write(assay::plugin::log::Level::Error, &panic.to_string());
+        }));
+        let config: Config = serde_json::from_str(&config).expect("a configuration of mine");
+        let mut answers = Vec::new();
+        for item in items {
+            if config.on.as_ref().is_none_or(|on| *on == item.query) {
+                if config.how == "wrong-length" {
+                    continue;
+                }
+                answers.push(misbehave(&config.how));
+                continue;
+            }
+            for round in 0..config.rounds {
+                std::hint::black_box(round);
+            }
+            answers.push(score(Value::Boolean(true)));
+        }
+        answers
+    }
+}
+
+export!(Hostile);
