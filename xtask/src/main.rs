@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask --help` lists them.
 
+mod foreign;
 mod plugins;
 mod test;
 mod toolchain;

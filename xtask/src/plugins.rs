@@ -18,7 +18,7 @@ const OUTSIDE: [&str; 2] = ["examples/final-number", "tests/guests/hostile"];
 
 /// The repository's root.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository").to_owned()
 }
 
 /// Where the built-in components are.
@@ -54,6 +54,7 @@ pub fn build() -> anyhow::Result<()> {
 /// Builds them and says where they are.
 pub fn run() -> anyhow::Result<()> {
     build()?;
+    crate::foreign::build()?;
     for folder in [built_in_folder(), root().join("target/guests")] {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();

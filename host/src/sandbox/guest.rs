@@ -56,7 +56,7 @@ impl Guest {
     /// What was logged and printed, and how many lines were too many.
     pub fn take_log(&mut self) -> Vec<LogLine> {
         if let Some(wasi) = self.wasi.take() {
-            for (pipe, level) in [(wasi.stdout, LoggedLevel::Info), (wasi.stderr, LoggedLevel::Warn)] {
+            for (pipe, level) in [(wasi.stdout, LoggedLevel::Info), (wasi.stderr, LoggedLevel::Error)] {
                 for line in String::from_utf8_lossy(&pipe.take()).lines() {
                     self.add_line(level, line.to_owned());
                 }

@@ -11,7 +11,7 @@ use super::engine::{Engine, TICK};
 use super::guest::Guest;
 use super::{Refused, imports};
 use crate::domain::plugin::{Capability, Cause, Descriptor, Output, Problem, Unscored};
-use crate::protocol::{BatchFailure, ItemAnswer, Limits, LoggedLevel};
+use crate::protocol::{BatchFailure, ItemAnswer, Limits, LogLine, LoggedLevel};
 
 /// A component that is ready to be instantiated.
 pub struct Plugin {
@@ -140,7 +140,7 @@ fn failure(cause: Cause, message: String) -> BatchFailure {
 fn explain(error: wasmtime::Error, mut guest: Guest, limits: &Limits, deadline_ms: u32) -> BatchFailure {
     let memory_denied = guest.memory_denied();
     let log = guest.take_log();
-    let last_words = log.iter().rev().find(|line| line.level == LoggedLevel::Error).map(|line| line.message.as_str());
+    let last_words = last_words(&log);
     let (cause, message) = match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => (Cause::Timeout, format!("no answer within {deadline_ms} ms")),
         _ if memory_denied => (
@@ -152,7 +152,7 @@ fn explain(error: wasmtime::Error, mut guest: Guest, limits: &Limits, deadline_m
         }
         trap => {
             let told = match (last_words, trap) {
-                (Some(words), _) => words.to_owned(),
+                (Some(words), _) => words,
                 (None, Some(trap)) => trap.to_string(),
                 (None, None) => format!("{error:#}"),
             };
@@ -164,4 +164,20 @@ fn explain(error: wasmtime::Error, mut guest: Guest, limits: &Limits, deadline_m
         }
     };
     BatchFailure { unscored: Unscored { cause, message }, log }
+}
+
+/// A panic's text: the last lines that the guest wrote as errors, or on its
+/// standard error.
+fn last_words(log: &[LogLine]) -> Option<String> {
+    const LINES: usize = 4;
+    let mut lines: Vec<_> = log
+        .iter()
+        .rev()
+        .filter(|line| line.level == LoggedLevel::Error && !line.message.trim().is_empty())
+        .filter(|line| !line.message.starts_with("note: run with `RUST_BACKTRACE"))
+        .take(LINES)
+        .map(|line| line.message.trim())
+        .collect();
+    lines.reverse();
+    (!lines.is_empty()).then(|| lines.join("; "))
 }

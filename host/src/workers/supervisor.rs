@@ -69,7 +69,7 @@ pub async fn supervise(
     let mut waiting: VecDeque<Job> = VecDeque::new();
     let mut next_job = 0_u64;
     loop {
-        let process = match start(&settings, &reports.compatibility).await {
+        let process = match start(&settings, &reports).await {
             Ok(process) => process,
             Err(reason) => {
                 tracing::error!(%reason, "failed to start a worker");
@@ -88,7 +88,6 @@ pub async fn supervise(
             }
         };
         tracing::debug!(worker.process = process.id(), "worker ready");
-        reports.process_id.send_replace(Some(process.id()));
         let mut running = Running {
             process,
             in_flight: VecDeque::new(),
@@ -116,15 +115,13 @@ pub async fn supervise(
     }
 }
 
-async fn start(
-    settings: &Settings,
-    compatibility: &watch::Sender<Option<u64>>,
-) -> Result<WorkerProcess, String> {
+async fn start(settings: &Settings, reports: &Reports) -> Result<WorkerProcess, String> {
     let mut process = WorkerProcess::start(settings)
         .map_err(|error| format!("failed to run `{} worker`: {error}", settings.executable.display()))?;
     match timeout(START_TIMEOUT, process.said.recv()).await {
-        Ok(Some(FromWorker::Ready { compatibility: found })) => {
-            compatibility.send_replace(Some(found));
+        Ok(Some(FromWorker::Ready { compatibility })) => {
+            reports.process_id.send_replace(Some(process.id()));
+            reports.compatibility.send_replace(Some(compatibility));
             Ok(process)
         }
         Ok(_) => Err(format!("the worker ended before it was ready ({})", process.kill())),

@@ -1,0 +1,77 @@
+//! What the integration tests share: built components and running workers.
+#![expect(dead_code, reason = "each test file uses its own part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use assay::domain::digest::Digest;
+use assay::protocol::{JobItem, Limits};
+use assay::workers::{Artifact, ArtifactCache, ScorerCall, Settings, Workers};
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the host is a folder of the repository")
+}
+
+/// A component that `cargo xtask test` built.
+pub fn component(name: &str) -> Vec<u8> {
+    try_component(name).unwrap_or_else(|| panic!("`{name}.wasm` is not built: run `cargo xtask plugins`"))
+}
+
+/// A component that is built only where its language is installed.
+pub fn try_component(name: &str) -> Option<Vec<u8>> {
+    ["guests", "plugins"]
+        .iter()
+        .find_map(|folder| fs::read(root().join("target").join(folder).join(format!("{name}.wasm"))).ok())
+}
+
+/// Where real data is, or a line that says that the test is skipped.
+pub fn real_data(set: &str) -> Option<PathBuf> {
+    match std::env::var_os("ASSAY_REAL_DATA") {
+        Some(folder) => Some(PathBuf::from(folder).join(set)),
+        None => {
+            eprintln!("skipped: ASSAY_REAL_DATA is not set");
+            None
+        }
+    }
+}
+
+/// Settings that run the binary under test.
+pub fn settings() -> Settings {
+    Settings {
+        executable: env!("CARGO_BIN_EXE_assay").into(),
+        count: 2,
+        limits: Limits::default(),
+        compile_timeout: std::time::Duration::from_secs(300),
+    }
+}
+
+/// Compiles through a cache that tests share, because large components take long.
+pub async fn artifact(workers: &Workers, component: &[u8]) -> Arc<Artifact> {
+    let cache = ArtifactCache::open(&root().join("target/test-artifacts")).expect("the cache opens");
+    let digest = Digest::of(component);
+    if let Some(artifact) = cache.get(digest, workers.compatibility()).expect("the cache is readable") {
+        return Arc::new(artifact);
+    }
+    let bytes = workers.compile(component.to_vec()).await.expect("the component compiles");
+    Arc::new(cache.put(digest, workers.compatibility(), &bytes).expect("the cache is writable"))
+}
+
+/// Items with these queries; each answer is `good`.
+pub fn items(queries: &[&str]) -> Arc<[JobItem]> {
+    queries
+        .iter()
+        .enumerate()
+        .map(|(index, query)| JobItem {
+            id: index.to_string(),
+            item: serde_json::json!({ "query": query }).to_string(),
+            answer: r#"{"actual":"good"}"#.into(),
+        })
+        .collect()
+}
+
+/// A call with a configuration.
+pub fn call(plugin: &Arc<Artifact>, config: &str) -> ScorerCall {
+    ScorerCall { plugin: Arc::clone(plugin), config: config.into() }
+}
