@@ -3,9 +3,11 @@
 //! Modules depend downward only; ARCHITECTURE.md draws the order and
 //! `tests/module_directions.rs` holds it.
 
+pub mod catalogue;
 pub mod domain;
 pub mod protocol;
 pub mod sandbox;
 pub mod stats;
+pub mod store;
 pub mod worker;
 pub mod workers;

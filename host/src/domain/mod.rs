@@ -3,8 +3,14 @@
 //! No input or output happens here, and nothing here knows of HTTP, SQL or
 //! WebAssembly.
 
+pub mod clock;
 pub mod completion;
 pub mod digest;
+pub mod evaluation;
 pub mod ids;
 pub mod interaction;
 pub mod plugin;
+pub mod reference_set;
+pub mod run;
+pub mod schedule;
+pub mod target;

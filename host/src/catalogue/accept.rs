@@ -1,0 +1,186 @@
+//! The way from a file's bytes to an accepted plugin.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::{Catalogue, CatalogueError};
+use crate::domain::digest::Digest;
+use crate::domain::plugin::{Capability, Descriptor};
+use crate::protocol::BatchFailure;
+use crate::store::StoredPlugin;
+use crate::workers::{Artifact, CompileError, ScorerCall};
+
+/// The largest component file.
+pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+
+/// Why a file is no plugin. The text names the reason for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Rejected {
+    #[error("the file has {} MiB, over the limit of {} MiB", .0 >> 20, COMPONENT_BYTES_MAX >> 20)]
+    TooLarge(u64),
+    #[error(
+        "a core WebAssembly module, not a component: encode it with `assay plugin build FILE`, or build it with \
+         your language's component tools"
+    )]
+    CoreModule,
+    #[error("a precompiled file: only portable components are accepted, because machine code cannot be checked")]
+    Precompiled,
+    #[error("not WebAssembly")]
+    NotWasm,
+    #[error("{0}")]
+    Compile(String),
+    #[error("its `{function}` failed: {reason}")]
+    Call { function: &'static str, reason: String },
+    #[error("its descriptor is wrong: {0}")]
+    Descriptor(String),
+}
+
+impl Catalogue {
+    /// Checks a component's bytes without keeping anything but the compiled
+    /// artifact: what `assay plugin check` does.
+    pub async fn check(&self, component: Vec<u8>) -> Result<(StoredPlugin, Arc<Artifact>), CatalogueError> {
+        check_format(&component)?;
+        let digest = Digest::of(&component);
+        let size_bytes = component.len() as u64;
+        let shared = &self.shared;
+        let artifact = match shared.cache.get(digest, shared.workers.compatibility())? {
+            Some(artifact) => artifact,
+            None => self.compile(digest, component).await?.map_err(|error| match error {
+                CompileError::Refused(reason) => Rejected::Compile(reason),
+                other => Rejected::Compile(other.to_string()),
+            })?,
+        };
+        let artifact = Arc::new(artifact);
+        let failed = |function| {
+            move |failure: BatchFailure| Rejected::Call { function, reason: failure.unscored.message }
+        };
+        let descriptor = shared.workers.describe(&artifact).await.map_err(failed("describe"))?;
+        check_descriptor(&descriptor)?;
+        shared.workers.configure(&artifact, "{}").await.map_err(failed("configure"))?.ok();
+        if descriptor.capabilities.contains(&Capability::Score) {
+            let call = ScorerCall { plugin: Arc::clone(&artifact), config: "{}".into() };
+            let outcome = shared.workers.score(Arc::new([]), vec![call]).await.map_err(failed("score-batch"))?;
+            for answer in outcome {
+                answer.map_err(failed("score-batch"))?;
+            }
+        }
+        let accepted_at = shared.clock.now();
+        Ok((StoredPlugin { digest, descriptor, size_bytes, accepted_at }, artifact))
+    }
+
+    /// Accepts a component and makes it the current build of its name. Runs
+    /// that go on keep the build they were started with.
+    pub async fn accept(&self, component: Vec<u8>) -> Result<StoredPlugin, CatalogueError> {
+        let digest = Digest::of(&component);
+        let plugin = match self.shared.store.plugin_get(digest).await? {
+            Some(known) if self.component_path(digest).is_file() => known,
+            _ => {
+                let (plugin, artifact) = self.check(component.clone()).await?;
+                self.keep(digest, &component)?;
+                self.shared.store.plugin_insert(plugin.clone()).await?;
+                self.artifacts().insert(digest, artifact);
+                plugin
+            }
+        };
+        let name = plugin.descriptor.name.clone();
+        self.shared.store.plugin_set_current(name, Some(digest), self.shared.clock.now()).await?;
+        tracing::info!(
+            plugin.name = plugin.descriptor.name,
+            plugin.version = plugin.descriptor.version,
+            plugin.digest = %digest,
+            "plugin accepted"
+        );
+        Ok(plugin)
+    }
+
+    fn keep(&self, digest: Digest, component: &[u8]) -> Result<(), CatalogueError> {
+        let path = self.component_path(digest);
+        let staging = path.with_extension(format!("part.{}", std::process::id()));
+        fs::write(&staging, component)
+            .and_then(|()| fs::rename(&staging, &path))
+            .map_err(|source| CatalogueError::File { path, source })
+    }
+}
+
+/// Tells by the first bytes what a file is.
+fn check_format(bytes: &[u8]) -> Result<(), Rejected> {
+    if bytes.len() as u64 > COMPONENT_BYTES_MAX {
+        return Err(Rejected::TooLarge(bytes.len() as u64));
+    }
+    match bytes {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(Rejected::CoreModule),
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
+        [0x7f, b'E', b'L', b'F', ..] => Err(Rejected::Precompiled),
+        _ => Err(Rejected::NotWasm),
+    }
+}
+
+fn check_descriptor(descriptor: &Descriptor) -> Result<(), Rejected> {
+    let wrong = |message: String| Err(Rejected::Descriptor(message));
+    let name = &descriptor.name;
+    let words = name.split('-').all(|word| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    });
+    if !words || name.len() > 64 {
+        return wrong(format!("the name `{name}` is not lower-case words joined by hyphens"));
+    }
+    if let Err(error) = semver::Version::parse(&descriptor.version) {
+        return wrong(format!("the version `{}` is not semantic: {error}", descriptor.version));
+    }
+    if descriptor.batch_max == 0 {
+        return wrong("`batch-max` is 0".into());
+    }
+    let schema = serde_json::from_str(&descriptor.config_schema_json)
+        .map_err(|error| Rejected::Descriptor(format!("the configuration's schema is not JSON: {error}")))?;
+    if let Err(error) = jsonschema::validator_for(&schema) {
+        return wrong(format!("the configuration's schema is wrong: {error}"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_wrong_file_has_its_own_reason() {
+        let cases: [(&[u8], &str); 5] = [
+            (b"\0asm\x01\0\0\0rest", "core WebAssembly module"),
+            (b"\x7fELF\x02rest", "precompiled"),
+            (b"#!/bin/sh", "not WebAssembly"),
+            (b"", "not WebAssembly"),
+            (&vec![0; COMPONENT_BYTES_MAX as usize + 1], "over the limit of 64 MiB"),
+        ];
+        for (bytes, reason) in cases {
+            let rejected = check_format(bytes).expect_err(reason).to_string();
+            assert!(rejected.contains(reason), "{rejected}");
+        }
+        assert_eq!(check_format(b"\0asm\x0d\0\x01\0"), Ok(()));
+    }
+
+    #[test]
+    fn a_descriptor_is_checked_field_by_field() {
+        let good = Descriptor {
+            name: "final-number".into(),
+            version: "0.1.0".into(),
+            title: String::new(),
+            deterministic: true,
+            config_schema_json: r#"{"type":"object"}"#.into(),
+            batch_max: 1,
+            capabilities: vec![Capability::Score],
+        };
+        assert_eq!(check_descriptor(&good), Ok(()));
+        let wrong: [(&str, Descriptor); 5] = [
+            ("Final Number", Descriptor { name: "Final Number".into(), ..good.clone() }),
+            ("not semantic", Descriptor { version: "one".into(), ..good.clone() }),
+            ("batch-max", Descriptor { batch_max: 0, ..good.clone() }),
+            ("not JSON", Descriptor { config_schema_json: "{".into(), ..good.clone() }),
+            ("schema is wrong", Descriptor { config_schema_json: r#"{"type":"unicorn"}"#.into(), ..good }),
+        ];
+        for (reason, descriptor) in wrong {
+            let rejected = check_descriptor(&descriptor).expect_err(reason).to_string();
+            assert!(rejected.contains(reason), "{rejected}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Evaluations: what to take, which plugins with which configuration, what
+//! counts as correct, and when.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Timestamp;
+use super::completion::CompletionRule;
+use super::digest::Digest;
+use super::ids::EvaluationId;
+use super::plugin::Output;
+use super::reference_set::DEFAULT_RECORDING;
+use super::schedule::CronSchedule;
+use super::target::Target;
+
+/// A stored evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Id.
+    pub id: EvaluationId,
+    /// What it does.
+    #[serde(flatten)]
+    pub definition: Definition,
+    /// When it runs by itself.
+    pub schedule: Option<Schedule>,
+    /// The next run that is due by the schedule.
+    pub next_due_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub changed_at: Timestamp,
+}
+
+/// What an evaluation does, as users write it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// Name, unique.
+    pub name: String,
+    /// The items and their answers.
+    pub source: Source,
+    /// The plugins that score.
+    pub scorers: Vec<Scorer>,
+    /// What counts as correct; without it there is no completion rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion: Option<CompletionPolicy>,
+}
+
+/// Where items and answers come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Name of the reference set.
+    pub reference_set: String,
+    /// Its version; the newest at the start of a run where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Recorded answers under this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
+    /// Ask this target instead of taking recorded answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// How often a target is asked for each item.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub trials: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_one(trials: &u32) -> bool {
+    *trials == 1
+}
+
+impl Source {
+    /// The recording that answers are taken from, where no target is asked.
+    pub fn recording(&self) -> &str {
+        self.recording.as_deref().unwrap_or(DEFAULT_RECORDING)
+    }
+}
+
+/// A plugin with its configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scorer {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Pins one build of it; the current one at the start of a run where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Tells two scorers of one plugin apart; the plugin's name where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The plugin's configuration.
+    #[serde(default = "empty_object")]
+    pub config: serde_json::Value,
+}
+
+fn empty_object() -> serde_json::Value {
+    serde_json::json!({})
+}
+
+impl Scorer {
+    /// The name that results use.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.plugin)
+    }
+}
+
+/// What counts as correct: one rule for all, or one for each request class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CompletionPolicy {
+    /// One rule.
+    Rule(CompletionRule),
+    /// By request class.
+    ByClass {
+        /// Rules by the name of the class.
+        classes: BTreeMap<String, CompletionRule>,
+        /// For classes without their own; without it their items are undetermined.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        otherwise: Option<CompletionRule>,
+    },
+}
+
+impl CompletionPolicy {
+    /// The rule for a request class.
+    pub fn rule(&self, class: Option<&str>) -> Option<&CompletionRule> {
+        match self {
+            Self::Rule(rule) => Some(rule),
+            Self::ByClass { classes, otherwise } => {
+                class.and_then(|class| classes.get(class)).or(otherwise.as_ref())
+            }
+        }
+    }
+
+    /// Every rule.
+    pub fn rules(&self) -> Vec<&CompletionRule> {
+        match self {
+            Self::Rule(rule) => vec![rule],
+            Self::ByClass { classes, otherwise } => classes.values().chain(otherwise).collect(),
+        }
+    }
+}
+
+/// When an evaluation runs by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Five-field cron with its time zone.
+    #[serde(flatten)]
+    pub when: CronSchedule,
+    /// What becomes of ticks that nobody was there for.
+    #[serde(default)]
+    pub missed: MissedPolicy,
+    /// What a tick does while an earlier run goes on.
+    #[serde(default)]
+    pub overlap: OverlapPolicy,
+}
+
+/// Ticks that were missed while the daemon was down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissedPolicy {
+    /// One run makes up for all of them.
+    #[default]
+    RunOnce,
+    /// They are gone.
+    Skip,
+}
+
+/// A tick while an earlier run of the same evaluation goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverlapPolicy {
+    /// The new run is skipped, and that is recorded.
+    #[default]
+    Skip,
+    /// The new run waits.
+    Queue,
+    /// The earlier run is cancelled.
+    CancelOld,
+}
+
+/// Something wrong with a definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DefinitionProblem {
+    /// JSON Pointer into the definition.
+    pub path: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+/// An output that a rule may speak of: which scorer and which of its outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputRef {
+    /// Index of the scorer.
+    pub scorer: usize,
+    /// Index of its output.
+    pub output: usize,
+}
+
+/// Finds an output by its own name, where only one scorer has it, or by
+/// `scorer.output`.
+pub fn find_output(name: &str, scorers: &[(&str, &[Output])]) -> Result<OutputRef, String> {
+    let mut found = Vec::new();
+    for (scorer, (scorer_name, outputs)) in scorers.iter().enumerate() {
+        for (output, declared) in outputs.iter().enumerate() {
+            let qualified = name
+                .strip_prefix(scorer_name)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .is_some_and(|rest| rest == declared.name);
+            if qualified || declared.name == name {
+                found.push(OutputRef { scorer, output });
+            }
+        }
+    }
+    match found[..] {
+        [one] => Ok(one),
+        [] => {
+            let known: Vec<_> = scorers
+                .iter()
+                .flat_map(|(scorer, outputs)| outputs.iter().map(move |output| format!("`{scorer}.{}`", output.name)))
+                .collect();
+            Err(format!("no scorer gives an output `{name}`; there are {}", known.join(", ")))
+        }
+        _ => Err(format!("several scorers give an output `{name}`: write `scorer.{name}`")),
+    }
+}
+
+impl Definition {
+    /// What is wrong with it by itself, before any plugin is asked.
+    pub fn problems(&self) -> Vec<DefinitionProblem> {
+        let mut problems = Vec::new();
+        let mut add = |path: String, message: String| problems.push(DefinitionProblem { path, message });
+        if self.name.trim().is_empty() || self.name.len() > 200 {
+            add("/name".into(), "a name has 1 to 200 characters".into());
+        }
+        if self.scorers.is_empty() {
+            add("/scorers".into(), "at least one scorer is needed".into());
+        }
+        for (index, scorer) in self.scorers.iter().enumerate() {
+            if scorer.name().contains('.') || scorer.name().is_empty() {
+                add(format!("/scorers/{index}/name"), "a scorer's name is not empty and has no dot".into());
+            }
+            if self.scorers[..index].iter().any(|other| other.name() == scorer.name()) {
+                let message = format!("`{}` is the name of two scorers: give one of them another", scorer.name());
+                add(format!("/scorers/{index}/name"), message);
+            }
+        }
+        if self.source.target.is_some() && self.source.recording.is_some() {
+            add("/source".into(), "either `recording` or `target`, not both".into());
+        }
+        if self.source.trials == 0 || self.source.trials > 100 {
+            add("/source/trials".into(), "1 to 100 trials".into());
+        }
+        if self.source.trials > 1 && self.source.target.is_none() {
+            add("/source/trials".into(), "recorded answers bring their own trials".into());
+        }
+        if let Some(target) = &self.source.target {
+            for (field, message) in target.problems() {
+                add(format!("/source/target/{field}"), message);
+            }
+        }
+        problems
+    }
+
+    /// Digest of the definition's meaning.
+    pub fn digest(&self) -> Digest {
+        Digest::of(serde_json::to_string(self).expect("a definition is plain JSON").as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::plugin::{Capability, Direction, OutputKind};
+
+    fn output(name: &str) -> Output {
+        Output {
+            name: name.into(),
+            capability: Capability::Score,
+            kind: OutputKind::Boolean,
+            direction: Direction::HigherIsBetter,
+            description: None,
+        }
+    }
+
+    #[test]
+    fn an_output_is_found_by_name_or_by_scorer_and_name() {
+        let (first, second) = ([output("equals"), output("length")], [output("equals")]);
+        let scorers = [("text", &first[..]), ("strict", &second[..])];
+        assert_eq!(find_output("length", &scorers), Ok(OutputRef { scorer: 0, output: 1 }));
+        assert_eq!(find_output("strict.equals", &scorers), Ok(OutputRef { scorer: 1, output: 0 }));
+        assert!(find_output("equals", &scorers).expect_err("two of them").contains("scorer.equals"));
+        assert!(find_output("sense", &scorers).expect_err("none").contains("`text.length`"));
+    }
+
+    #[test]
+    fn each_problem_of_a_definition_has_its_pointer() {
+        let definition: Definition = serde_json::from_value(serde_json::json!({
+            "name": " ",
+            "source": {"reference_set": "faq", "trials": 3},
+            "scorers": [{"plugin": "text"}, {"plugin": "text"}],
+        }))
+        .expect("well-formed");
+        let paths: Vec<_> = definition.problems().into_iter().map(|problem| problem.path).collect();
+        assert_eq!(paths, ["/name", "/scorers/1/name", "/source/trials"]);
+    }
+}

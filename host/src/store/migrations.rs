@@ -1,0 +1,53 @@
+//! Numbered steps, applied in one transaction and never edited after a release.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{Result, StoreError};
+
+const STEPS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+
+/// Brings a database up to this version. A newer one is refused.
+pub fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = STEPS.len() as u32;
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    for step in &STEPS[found as usize..] {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_of_a_later_version_is_refused_and_left_alone() {
+        let mut connection = Connection::open_in_memory().expect("opened");
+        connection.pragma_update(None, "user_version", 99).expect("writable");
+        let error = migrate(&mut connection, Path::new("assay.db")).expect_err("newer");
+        assert_eq!(
+            error.to_string(),
+            "the database `assay.db` has schema 99; this version knows up to 1: use a newer `assay`"
+        );
+        let tables: u32 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .expect("readable");
+        assert_eq!(tables, 0);
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let mut connection = Connection::open_in_memory().expect("opened");
+        for _ in 0..2 {
+            migrate(&mut connection, Path::new("assay.db")).expect("migrated");
+        }
+    }
+}

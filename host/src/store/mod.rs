@@ -1,0 +1,106 @@
+//! The only SQL. SQLite in WAL mode, on threads of its own.
+//!
+//! One thread writes, two read. What a write method acknowledged survives
+//! `kill -9` and power loss (`synchronous = FULL`). One method is one
+//! transaction. Callers make ids and instants; the store writes them.
+
+mod database;
+mod evaluations;
+mod idempotency;
+mod migrations;
+mod plugins;
+mod reference_sets;
+mod results;
+mod runs;
+mod schedules;
+mod tokens;
+
+use std::path::PathBuf;
+
+pub use database::Store;
+pub use idempotency::{Remembered, Recall};
+pub use plugins::{PluginChange, StoredPlugin};
+pub use reference_sets::{Import, VersionRef};
+pub use results::{
+    AnswerOutcome, BatchItem, ClassCompletion, ItemFilter, ItemRow, OutputSummary, ScoreRow, ScorerOutcomes,
+    UnscoredRow,
+};
+pub use runs::{NewRun, PinnedScorer, RunFilter};
+pub use tokens::{Role, Token};
+
+/// The project and environment of all that this build stores.
+const PROJECT: &str = "default";
+const ENVIRONMENT: &str = "production";
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be opened.
+    #[error("failed to open the database `{}`: {source}", path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// The file was written by a later version.
+    #[error("the database `{}` has schema {found}; this version knows up to {known}: use a newer `assay`", path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// The newest known schema.
+        known: u32,
+    },
+    /// There is no such thing.
+    #[error("no {kind} `{name}`")]
+    NotFound {
+        /// What was looked for.
+        kind: &'static str,
+        /// By which name or id.
+        name: String,
+    },
+    /// Something stands against it.
+    #[error("{0}")]
+    Conflict(String),
+    /// The input cannot be used.
+    #[error("{0}")]
+    BadInput(String),
+    /// There is no room left on the disk.
+    #[error("the disk is full: nothing was written")]
+    DiskFull,
+    /// SQLite refused.
+    #[error("the database failed: {0}")]
+    Sql(rusqlite::Error),
+    /// What is stored cannot be read back.
+    #[error("the database holds an unreadable {what}: {reason}")]
+    Unreadable {
+        /// Which value.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
+            _ => Self::Sql(error),
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+fn unreadable(what: &'static str) -> impl FnOnce(serde_json::Error) -> StoreError {
+    move |error| StoreError::Unreadable { what, reason: error.to_string() }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("the domain's types are plain JSON")
+}

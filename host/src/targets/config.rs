@@ -1,0 +1,273 @@
+//! How a target is described, as clients write it in JSON. No secret stands here.
+
+use std::collections::BTreeMap;
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use super::keys::KeySource;
+
+/// Most questions that one client asks at a time.
+pub const CONCURRENCY_MAX: usize = 256;
+/// Most times that a question is asked again.
+pub const RETRIES_MAX: u32 = 20;
+/// Longest time-out of an attempt, in milliseconds.
+pub const TIMEOUT_MS_MAX: u64 = 3_600_000;
+
+/// Headers that the client sets itself.
+const OWN_HEADERS: [&str; 8] = [
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "transfer-encoding",
+];
+/// Headers that carry secrets, which have their own place in `key`.
+const SECRET_HEADERS: [&str; 6] =
+    ["api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"];
+
+/// The interface that a target speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetKind {
+    /// `POST {base_url}/chat/completions`, as OpenAI defined it.
+    OpenaiChat,
+}
+
+/// The product under test and how to ask it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The interface that it speaks.
+    pub kind: TargetKind,
+    /// What stands before `/chat/completions`: `https://models.example/v1`.
+    pub base_url: String,
+    /// The model's name at the endpoint.
+    pub model: String,
+    /// A system prompt, put before the conversation and its own system messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Sampling temperature; the endpoint's own where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Most tokens of an answer; the endpoint's own limit where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u32>,
+    /// Whether to stream. Only a streamed answer has a time to first token.
+    #[serde(default = "stream_default")]
+    pub stream: bool,
+    /// Most questions under way at a time, those that wait for a retry included.
+    #[serde(default = "concurrency_default")]
+    pub concurrency: usize,
+    /// Limit of one attempt, from sending the request to the last byte.
+    #[serde(default = "timeout_ms_default")]
+    pub timeout_ms: u64,
+    /// Limit until the first byte of the response's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_timeout_ms: Option<u64>,
+    /// How often a question is asked again after a passing failure.
+    #[serde(default = "retries_default")]
+    pub retries: u32,
+    /// Where the key lies; none is sent where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeySource>,
+    /// More headers. Not for secrets: they are stored and shown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+}
+
+fn stream_default() -> bool {
+    true
+}
+
+fn concurrency_default() -> usize {
+    8
+}
+
+fn timeout_ms_default() -> u64 {
+    120_000
+}
+
+fn retries_default() -> u32 {
+    4
+}
+
+/// A field of a [`Target`] that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("target field `{field}`: {reason}")]
+pub struct ConfigError {
+    /// The field's name.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+fn wrong(field: &'static str, reason: impl Into<String>) -> ConfigError {
+    ConfigError { field, reason: reason.into() }
+}
+
+impl Target {
+    /// Checks every field, without reading the key or asking the endpoint.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.url()?;
+        self.header_map()?;
+        if self.model.trim().is_empty() {
+            return Err(wrong("model", "is empty"));
+        }
+        if self.temperature.is_some_and(|value| !value.is_finite() || value < 0.0) {
+            return Err(wrong("temperature", "is not a number of at least 0"));
+        }
+        if self.max_output_tokens == Some(0) {
+            return Err(wrong("max_output_tokens", "is 0"));
+        }
+        if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
+            return Err(wrong(
+                "concurrency",
+                format!("{} is not in 1..={CONCURRENCY_MAX}", self.concurrency),
+            ));
+        }
+        if !(1..=TIMEOUT_MS_MAX).contains(&self.timeout_ms) {
+            return Err(wrong("timeout_ms", format!("{} is not in 1..={TIMEOUT_MS_MAX}", self.timeout_ms)));
+        }
+        if let Some(first) = self.first_byte_timeout_ms
+            && !(1..=self.timeout_ms).contains(&first)
+        {
+            return Err(wrong(
+                "first_byte_timeout_ms",
+                format!("{first} is not in 1..={}, the time-out of the whole attempt", self.timeout_ms),
+            ));
+        }
+        if self.retries > RETRIES_MAX {
+            return Err(wrong("retries", format!("{} is more than {RETRIES_MAX}", self.retries)));
+        }
+        match &self.key {
+            Some(source) => source.validate().map_err(|reason| wrong("key", reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Where requests go. The messages do not quote the URL: it may hold what
+    /// should not have been written there.
+    pub(super) fn url(&self) -> Result<Url, ConfigError> {
+        let url: Url = self
+            .base_url
+            .parse()
+            .map_err(|error| wrong("base_url", format!("is not a URL with a scheme and a host: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong("base_url", "begins with neither `https://` nor `http://`"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("base_url", "holds a user or a password; give the key in `key`"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("base_url", "has a query or a fragment"));
+        }
+        let path = url.path().trim_end_matches('/');
+        if path.ends_with("/chat/completions") {
+            return Err(wrong("base_url", "ends in `/chat/completions`; give what stands before it"));
+        }
+        let path = format!("{path}/chat/completions");
+        let mut url = url;
+        url.set_path(&path);
+        Ok(url)
+    }
+
+    pub(super) fn header_map(&self) -> Result<HeaderMap, ConfigError> {
+        let mut map = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let name: HeaderName =
+                name.parse().map_err(|_| wrong("headers", format!("`{name}` is not a header's name")))?;
+            if SECRET_HEADERS.contains(&name.as_str()) {
+                return Err(wrong("headers", format!("`{name}` carries a secret; give it in `key`")));
+            }
+            if OWN_HEADERS.contains(&name.as_str()) {
+                return Err(wrong("headers", format!("`{name}` is set by the client")));
+            }
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| wrong("headers", format!("the value of `{name}` cannot be sent")))?;
+            map.insert(name, value);
+        }
+        Ok(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn with(field: &str, value: Value) -> Target {
+        let mut target =
+            json!({ "kind": "openai-chat", "base_url": "https://models.example/v1", "model": "m" });
+        target[field] = value;
+        serde_json::from_value(target).expect("a target")
+    }
+
+    #[test]
+    fn fills_in_the_documented_defaults() {
+        let target = with("model", json!("m"));
+        assert!(target.stream);
+        assert_eq!((target.concurrency, target.timeout_ms, target.retries), (8, 120_000, 4));
+        assert_eq!(target.validate(), Ok(()));
+        assert_eq!(
+            serde_json::to_value(&target).expect("serialisable"),
+            json!({
+                "kind": "openai-chat", "base_url": "https://models.example/v1", "model": "m",
+                "stream": true, "concurrency": 8, "timeout_ms": 120_000, "retries": 4,
+            })
+        );
+    }
+
+    #[test]
+    fn refuses_a_field_that_it_does_not_know() {
+        let text = r#"{"kind":"openai-chat","base_url":"https://a/v1","model":"m","api_key":"k"}"#;
+        let error = serde_json::from_str::<Target>(text).expect_err("unknown");
+        assert!(error.to_string().contains("`api_key`"), "{error}");
+    }
+
+    #[test]
+    fn names_the_field_that_is_wrong() {
+        let cases = [
+            ("base_url", json!("models.example/v1")),
+            ("base_url", json!("ftp://models.example/v1")),
+            ("base_url", json!("https://user:secret@models.example/v1")),
+            ("base_url", json!("https://models.example/v1?key=secret")),
+            ("base_url", json!("https://models.example/v1/chat/completions")),
+            ("model", json!(" ")),
+            ("temperature", json!(-0.5)),
+            ("max_output_tokens", json!(0)),
+            ("concurrency", json!(0)),
+            ("concurrency", json!(257)),
+            ("timeout_ms", json!(0)),
+            ("timeout_ms", json!(3_600_001)),
+            ("first_byte_timeout_ms", json!(120_001)),
+            ("retries", json!(21)),
+            ("key", json!({ "env": "sk-secret" })),
+            ("key", json!({ "file": "" })),
+            ("headers", json!({ "Authorization": "Bearer secret" })),
+            ("headers", json!({ "Host": "elsewhere" })),
+            ("headers", json!({ "no good": "x" })),
+            ("headers", json!({ "x-team": "secret\nx" })),
+        ];
+        for (field, value) in cases {
+            let error = with(field, value.clone()).validate().expect_err(field);
+            assert_eq!(error.field, field, "{value}");
+            assert!(!error.to_string().contains("secret;") && !error.to_string().contains("sk-"), "{error}");
+        }
+    }
+
+    #[test]
+    fn puts_the_path_behind_the_base_with_and_without_a_slash() {
+        for base in ["https://models.example/v1", "https://models.example/v1/"] {
+            let url = with("base_url", json!(base)).url().expect("valid");
+            assert_eq!(url.as_str(), "https://models.example/v1/chat/completions");
+        }
+        let url = with("base_url", json!("http://[::1]:8080")).url().expect("valid");
+        assert_eq!(url.as_str(), "http://[::1]:8080/chat/completions");
+    }
+}
