@@ -3,11 +3,15 @@
 //! Modules depend downward only; ARCHITECTURE.md draws the order and
 //! `tests/module_directions.rs` holds it.
 
+pub mod app;
 pub mod catalogue;
+pub mod config;
 pub mod domain;
 pub mod protocol;
+pub mod runner;
 pub mod sandbox;
 pub mod stats;
 pub mod store;
+pub mod targets;
 pub mod worker;
 pub mod workers;

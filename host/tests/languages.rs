@@ -17,7 +17,10 @@ async fn check(name: &str, file_error: &str) {
     let plugin = artifact(&workers, &component).await;
 
     let described = workers.describe(&plugin).await.expect("describes itself");
-    assert_eq!((described.name.as_str(), described.capabilities.as_slice()), (name, &[Capability::Score][..]));
+    assert_eq!(
+        (described.name.as_str(), described.capabilities.as_slice()),
+        (name, &[Capability::Score][..])
+    );
     let outputs = workers.configure(&plugin, "{}").await.expect("no trap").expect("a good configuration");
     assert_eq!(outputs[0].name, "good");
     let problems = workers.configure(&plugin, "{\"broken\":1}").await.expect("no trap").expect_err("refused");
@@ -29,7 +32,10 @@ async fn check(name: &str, file_error: &str) {
     let answers = outcome.remove(0).expect("no trap");
     let score = |index: usize| -> &Score { &answers[index].as_ref().expect("scored")[0] };
     for index in [0, 1, 2, 8] {
-        assert_eq!((&score(index).value, score(index).reason.as_deref()), (&Value::Boolean(true), Some("done")));
+        assert_eq!(
+            (&score(index).value, score(index).reason.as_deref()),
+            (&Value::Boolean(true), Some("done"))
+        );
     }
     let reason = |index: usize| score(index).reason.clone().unwrap_or_default();
     assert!(reason(3).contains(file_error), "open: {}", reason(3));

@@ -85,6 +85,11 @@ fn build_javascript(component: &Path) -> anyhow::Result<()> {
 fn succeed(command: &mut Command) -> anyhow::Result<()> {
     let output = command.output().with_context(|| format!("failed to start {:?}", command.get_program()))?;
     let told = [output.stdout, output.stderr].concat();
-    ensure!(output.status.success(), "{:?} failed: {}", command.get_program(), String::from_utf8_lossy(&told));
+    ensure!(
+        output.status.success(),
+        "{:?} failed: {}",
+        command.get_program(),
+        String::from_utf8_lossy(&told)
+    );
     Ok(())
 }

@@ -31,7 +31,15 @@ pub fn build() -> anyhow::Result<()> {
     let toolchain = WasmToolchain::ensure()?;
     let modules = root().join("target/guest-modules");
     let mut cargo = toolchain.cargo();
-    cargo.current_dir(root()).args(["build", "--quiet", "--locked", "--profile", "guest", "--target", TARGET]);
+    cargo.current_dir(root()).args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--profile",
+        "guest",
+        "--target",
+        TARGET,
+    ]);
     for name in BUILT_IN {
         cargo.args(["--package", &format!("assay-plugin-{name}")]);
     }

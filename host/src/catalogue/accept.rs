@@ -24,7 +24,9 @@ pub enum Rejected {
          your language's component tools"
     )]
     CoreModule,
-    #[error("a precompiled file: only portable components are accepted, because machine code cannot be checked")]
+    #[error(
+        "a precompiled file: only portable components are accepted, because machine code cannot be checked"
+    )]
     Precompiled,
     #[error("not WebAssembly")]
     NotWasm,
@@ -60,7 +62,8 @@ impl Catalogue {
         shared.workers.configure(&artifact, "{}").await.map_err(failed("configure"))?.ok();
         if descriptor.capabilities.contains(&Capability::Score) {
             let call = ScorerCall { plugin: Arc::clone(&artifact), config: "{}".into() };
-            let outcome = shared.workers.score(Arc::new([]), vec![call]).await.map_err(failed("score-batch"))?;
+            let outcome =
+                shared.workers.score(Arc::new([]), vec![call]).await.map_err(failed("score-batch"))?;
             for answer in outcome {
                 answer.map_err(failed("score-batch"))?;
             }

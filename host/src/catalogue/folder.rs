@@ -10,7 +10,7 @@ use std::time::Duration;
 use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
-use super::{COMPONENT_BYTES_MAX, Catalogue, CatalogueError, Rejected, blocking};
+use super::{COMPONENT_BYTES_MAX, Catalogue, CatalogueError, Rejected, blocking, bundled};
 use crate::domain::digest::Digest;
 
 /// After a change the folder is left alone this long, so that a file which is
@@ -77,7 +77,10 @@ impl Catalogue {
                         Some(status) if status.digest == Some(digest) => status.clone(),
                         _ => {
                             let new = known.get(&file) != Some(&digest);
-                            FileStatus { digest: Some(digest), outcome: self.take(&file, component, digest, new).await }
+                            FileStatus {
+                                digest: Some(digest),
+                                outcome: self.take(&file, component, digest, new).await,
+                            }
                         }
                     }
                 }
@@ -90,7 +93,7 @@ impl Catalogue {
             files.insert(file, status);
         }
         for (file, digest) in known {
-            if !files.contains_key(&file) {
+            if !files.contains_key(&file) && !bundled::is_bundled(&file) {
                 self.forget(file, digest).await?;
             }
         }
@@ -98,10 +101,14 @@ impl Catalogue {
         Ok(())
     }
 
-    async fn take(&self, file: &str, component: Vec<u8>, digest: Digest, new: bool) -> Result<String, String> {
-        if !new
-            && let Ok(Some(plugin)) = self.shared.store.plugin_get(digest).await
-        {
+    async fn take(
+        &self,
+        file: &str,
+        component: Vec<u8>,
+        digest: Digest,
+        new: bool,
+    ) -> Result<String, String> {
+        if !new && let Ok(Some(plugin)) = self.shared.store.plugin_get(digest).await {
             // Seen before the restart: whatever is current now was chosen since.
             return Ok(plugin.descriptor.name);
         }
@@ -118,7 +125,8 @@ impl Catalogue {
         let store = &self.shared.store;
         if let Some(plugin) = store.plugin_get(digest).await? {
             let name = plugin.descriptor.name;
-            let is_current = store.plugin_current(name.clone()).await.is_ok_and(|current| current.digest == digest);
+            let is_current =
+                store.plugin_current(name.clone()).await.is_ok_and(|current| current.digest == digest);
             if is_current {
                 tracing::info!(plugin.name = name, file, "plugin taken out of use, because its file is gone");
                 store.plugin_set_current(name, None, self.shared.clock.now()).await?;

@@ -5,6 +5,7 @@
 //! nothing. Accepted components are kept by digest, because runs refer to them.
 
 mod accept;
+mod bundled;
 mod folder;
 
 use std::collections::{BTreeMap, HashMap};
@@ -85,7 +86,8 @@ impl Catalogue {
     ) -> Result<Self, CatalogueError> {
         let make = |name: &str| {
             let path = data.join(name);
-            fs::create_dir_all(&path).map_err(|source| CatalogueError::File { path: path.clone(), source })?;
+            fs::create_dir_all(&path)
+                .map_err(|source| CatalogueError::File { path: path.clone(), source })?;
             Ok::<_, CatalogueError>(path)
         };
         Ok(Self {
@@ -178,7 +180,10 @@ impl Catalogue {
                 .iter()
                 .filter_map(|change| change.digest)
                 .find(|digest| Some(*digest) != current)
-                .ok_or_else(|| StoreError::NotFound { kind: "earlier build of plugin", name: name.to_owned() })?,
+                .ok_or_else(|| StoreError::NotFound {
+                    kind: "earlier build of plugin",
+                    name: name.to_owned(),
+                })?,
         };
         let plugin = self.find(name, Some(to)).await?;
         store.plugin_set_current(name.to_owned(), Some(to), self.shared.clock.now()).await?;
@@ -191,7 +196,8 @@ impl Catalogue {
         let store = &self.shared.store;
         store.plugin_current(name.to_owned()).await?;
         for (file, digest) in store.plugin_file_list().await? {
-            let of_this = store.plugin_get(digest).await?.is_some_and(|plugin| plugin.descriptor.name == name);
+            let of_this =
+                store.plugin_get(digest).await?.is_some_and(|plugin| plugin.descriptor.name == name);
             if of_this {
                 let path = self.shared.folder.join(&file);
                 match fs::remove_file(&path) {

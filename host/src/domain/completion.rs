@@ -80,6 +80,16 @@ impl CompletionRule {
         }
     }
 
+    /// The outputs that the rule speaks of, in order, with repetitions.
+    pub fn outputs(&self) -> Vec<&str> {
+        match self {
+            Self::AtLeast { output, .. } => vec![output],
+            Self::All { all: rules } | Self::Any { any: rules } => {
+                rules.iter().flat_map(Self::outputs).collect()
+            }
+        }
+    }
+
     fn holds(&self, score: &impl Fn(&str) -> Option<f64>) -> Completion {
         match self {
             Self::AtLeast { output, at_least } => match score(output) {

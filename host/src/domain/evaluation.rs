@@ -224,7 +224,9 @@ pub fn find_output(name: &str, scorers: &[(&str, &[Output])]) -> Result<OutputRe
         [] => {
             let known: Vec<_> = scorers
                 .iter()
-                .flat_map(|(scorer, outputs)| outputs.iter().map(move |output| format!("`{scorer}.{}`", output.name)))
+                .flat_map(|(scorer, outputs)| {
+                    outputs.iter().map(move |output| format!("`{scorer}.{}`", output.name))
+                })
                 .collect();
             Err(format!("no scorer gives an output `{name}`; there are {}", known.join(", ")))
         }
@@ -248,7 +250,8 @@ impl Definition {
                 add(format!("/scorers/{index}/name"), "a scorer's name is not empty and has no dot".into());
             }
             if self.scorers[..index].iter().any(|other| other.name() == scorer.name()) {
-                let message = format!("`{}` is the name of two scorers: give one of them another", scorer.name());
+                let message =
+                    format!("`{}` is the name of two scorers: give one of them another", scorer.name());
                 add(format!("/scorers/{index}/name"), message);
             }
         }
@@ -260,11 +263,6 @@ impl Definition {
         }
         if self.source.trials > 1 && self.source.target.is_none() {
             add("/source/trials".into(), "recorded answers bring their own trials".into());
-        }
-        if let Some(target) = &self.source.target {
-            for (field, message) in target.problems() {
-                add(format!("/source/target/{field}"), message);
-            }
         }
         problems
     }

@@ -169,7 +169,8 @@ impl Answer {
     /// Whether there is anything to judge: a product that failed, or answered
     /// nothing at all, has not completed its task.
     pub fn presence(&self) -> Presence {
-        let empty = self.actual.trim().is_empty() && self.actual_media.is_empty() && self.tool_calls.is_empty();
+        let empty =
+            self.actual.trim().is_empty() && self.actual_media.is_empty() && self.tool_calls.is_empty();
         if self.error.is_some() || empty { Presence::Missing } else { Presence::Given }
     }
 }

@@ -190,9 +190,8 @@ mod tests {
 
     #[test]
     fn a_line_holds_one_answer_named_answers_or_trials() {
-        let (item, answers) = Line::parse(r#"{"query":"q","expected":"e","actual":"a"}"#, 1)
-            .expect("valid")
-            .into_parts();
+        let (item, answers) =
+            Line::parse(r#"{"query":"q","expected":"e","actual":"a"}"#, 1).expect("valid").into_parts();
         assert_eq!(item.expected, ["e"]);
         assert_eq!(answers, [("default".to_owned(), 0, text("a".into()))]);
         let (_, answers) =

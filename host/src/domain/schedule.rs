@@ -84,9 +84,7 @@ pub enum ScheduleError {
     #[error("cron `{0}` names no time: a schedule cannot wait for a restart")]
     Reboot(String),
     /// Another word after `@`.
-    #[error(
-        "cron `{0}` is no macro: use @yearly, @annually, @monthly, @weekly, @daily, @midnight, @nightly or @hourly"
-    )]
+    #[error("cron `{0}` is none of the macros @{list}", list = MACROS.map(|(name, _)| name).join(", @"))]
     Macro(String),
     /// A value that is no number or name of its field.
     #[error("{field} `{text}` is not {expected}")]
@@ -205,9 +203,10 @@ impl CronSchedule {
 
     /// The matching minutes of a matching day.
     fn minutes_of(&self, day: NaiveDate) -> impl Iterator<Item = NaiveDateTime> {
-        let minutes = (0..24).flat_map(|hour| (0..60).map(move |minute| (hour, minute)));
+        let hours = (0..24).filter(|hour| self.hours.contains(*hour));
+        let minutes = hours.flat_map(|hour| (0..60).map(move |minute| (hour, minute)));
         minutes
-            .filter(|(hour, minute)| self.hours.contains(*hour) && self.minutes.contains(*minute))
+            .filter(|(_, minute)| self.minutes.contains(*minute))
             .filter_map(move |(hour, minute)| day.and_hms_opt(hour, minute, 0))
     }
 
@@ -375,16 +374,385 @@ fn digits(text: &str) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// The five fields that a macro stands for; other text is returned as it is.
+/// The macros, without their `@`, and the fields they stand for.
+const MACROS: [(&str, &str); 8] = [
+    ("yearly", "0 0 1 1 *"),
+    ("annually", "0 0 1 1 *"),
+    ("monthly", "0 0 1 * *"),
+    ("weekly", "0 0 * * 0"),
+    ("daily", "0 0 * * *"),
+    ("midnight", "0 0 * * *"),
+    ("nightly", "0 0 * * *"),
+    ("hourly", "0 * * * *"),
+];
+
+/// The five fields that a macro stands for; text without an `@` is returned as it is.
 fn expand(expression: &str) -> Result<&str, ScheduleError> {
-    match expression.to_ascii_lowercase().as_str() {
-        "@yearly" | "@annually" => Ok("0 0 1 1 *"),
-        "@monthly" => Ok("0 0 1 * *"),
-        "@weekly" => Ok("0 0 * * 0"),
-        "@daily" | "@midnight" | "@nightly" => Ok("0 0 * * *"),
-        "@hourly" => Ok("0 * * * *"),
-        "@reboot" => Err(ScheduleError::Reboot(expression.to_owned())),
-        other if other.starts_with('@') => Err(ScheduleError::Macro(expression.to_owned())),
-        _ => Ok(expression),
+    let Some(name) = expression.strip_prefix('@') else {
+        return Ok(expression);
+    };
+    if name.eq_ignore_ascii_case("reboot") {
+        return Err(ScheduleError::Reboot(expression.to_owned()));
+    }
+    let known = MACROS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    known.map(|(_, fields)| *fields).ok_or_else(|| ScheduleError::Macro(expression.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{NaiveTime, TimeDelta, Timelike};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn schedule(expression: &str, time_zone: &str) -> CronSchedule {
+        CronSchedule::parse(expression, time_zone).expect(expression)
+    }
+
+    /// The next `count` due instants as the local clock shows them, with the offset from UTC.
+    fn next(expression: &str, time_zone: &str, after: &str, count: usize) -> Vec<String> {
+        let schedule = schedule(expression, time_zone);
+        let mut instant: DateTime<Utc> = after.parse().expect(after);
+        let mut due = Vec::new();
+        for _ in 0..count {
+            instant = schedule.next_after(instant).expect(expression);
+            due.push(instant.with_timezone(&schedule.time_zone).format("%m-%d %H:%M%:z").to_string());
+        }
+        due
+    }
+
+    /// The next due days in UTC.
+    fn days<const COUNT: usize>(expression: &str, after: &str) -> [String; COUNT] {
+        let due = next(expression, "UTC", &format!("{after}T23:59:00Z"), COUNT);
+        due.iter().map(|due| due[..5].to_owned()).collect::<Vec<_>>().try_into().expect(expression)
+    }
+
+    #[test]
+    fn new_york_loses_an_hour_in_spring() {
+        // 2026-03-08: 02:00 -05:00 becomes 03:00 -04:00, at 07:00 UTC.
+        let next = |expression, count| next(expression, "America/New_York", "2026-03-08T06:20:00Z", count);
+        assert_eq!(next("30 2 * * *", 2), ["03-08 03:00-04:00", "03-09 02:30-04:00"]);
+        assert_eq!(next("*/15 2 * * *", 2), ["03-08 03:00-04:00", "03-09 02:00-04:00"]);
+        assert_eq!(
+            next("0,30 2,3 * * *", 3),
+            ["03-08 03:00-04:00", "03-08 03:30-04:00", "03-09 02:00-04:00"]
+        );
+        assert_eq!(next("45 1-2 8 3 *", 2), ["03-08 01:45-05:00", "03-08 03:00-04:00"]);
+        assert_eq!(next("*/20 * * * *", 3), ["03-08 01:40-05:00", "03-08 03:00-04:00", "03-08 03:20-04:00"]);
+        assert_eq!(next("30 * * * *", 3), ["03-08 01:30-05:00", "03-08 03:30-04:00", "03-08 04:30-04:00"]);
+        assert_eq!(next("30 */2 * * *", 2), ["03-08 04:30-04:00", "03-08 06:30-04:00"]);
+    }
+
+    #[test]
+    fn new_york_repeats_an_hour_in_autumn() {
+        // 2026-11-01: 02:00 -04:00 becomes 01:00 -05:00, at 06:00 UTC.
+        let next = |expression, count| next(expression, "America/New_York", "2026-11-01T05:20:00Z", count);
+        assert_eq!(next("30 1 * * *", 2), ["11-01 01:30-04:00", "11-02 01:30-05:00"]);
+        assert_eq!(next("*/30 1 * * *", 2), ["11-01 01:30-04:00", "11-02 01:00-05:00"]);
+        assert_eq!(next("*/30 1-2 * * *", 2), ["11-01 01:30-04:00", "11-01 02:00-05:00"]);
+        assert_eq!(
+            next("*/20 * * * *", 6),
+            [
+                "11-01 01:40-04:00",
+                "11-01 01:00-05:00",
+                "11-01 01:20-05:00",
+                "11-01 01:40-05:00",
+                "11-01 02:00-05:00",
+                "11-01 02:20-05:00",
+            ]
+        );
+        assert_eq!(next("10 * * * *", 2), ["11-01 01:10-05:00", "11-01 02:10-05:00"]);
+    }
+
+    #[test]
+    fn an_appointment_is_not_repeated_when_asked_within_the_repeated_hour() {
+        let due = next("30 1 * * *", "America/New_York", "2026-11-01T06:10:00Z", 1);
+        assert_eq!(due, ["11-02 01:30-05:00"]);
+    }
+
+    #[test]
+    fn berlin_changes_at_one_utc() {
+        // 2026-03-29: 02:00 +01:00 becomes 03:00 +02:00. 2026-10-25: 03:00 +02:00 becomes 02:00 +01:00.
+        let spring = |expression| next(expression, "Europe/Berlin", "2026-03-29T00:10:00Z", 2);
+        let autumn = |expression| next(expression, "Europe/Berlin", "2026-10-25T00:10:00Z", 2);
+        assert_eq!(spring("30 2 * * *"), ["03-29 03:00+02:00", "03-30 02:30+02:00"]);
+        assert_eq!(spring("30 3 * * *"), ["03-29 03:30+02:00", "03-30 03:30+02:00"]);
+        assert_eq!(autumn("30 2 * * *"), ["10-25 02:30+02:00", "10-26 02:30+01:00"]);
+        assert_eq!(autumn("30 * * * *"), ["10-25 02:30+02:00", "10-25 02:30+01:00"]);
+    }
+
+    #[test]
+    fn lord_howe_changes_by_half_an_hour() {
+        // 2026-10-04: 02:00 +10:30 becomes 02:30 +11:00. 2026-04-05: 02:00 +11:00 becomes 01:30 +10:30.
+        let spring = |expression| next(expression, "Australia/Lord_Howe", "2026-10-03T15:20:00Z", 2);
+        let autumn = |expression| next(expression, "Australia/Lord_Howe", "2026-04-04T14:40:00Z", 2);
+        assert_eq!(spring("15 2 * * *"), ["10-04 02:30+11:00", "10-05 02:15+11:00"]);
+        assert_eq!(spring("45 2 * * *"), ["10-04 02:45+11:00", "10-05 02:45+11:00"]);
+        assert_eq!(spring("*/20 * * * *"), ["10-04 02:40+11:00", "10-04 03:00+11:00"]);
+        assert_eq!(autumn("45 1 * * *"), ["04-05 01:45+11:00", "04-06 01:45+10:30"]);
+        assert_eq!(autumn("45 * * * *"), ["04-05 01:45+11:00", "04-05 01:45+10:30"]);
+    }
+
+    #[test]
+    fn a_midnight_that_is_skipped_is_made_up_for_at_one() {
+        // Santiago, 2026-09-06, and Cairo, 2026-04-24: 00:00 becomes 01:00.
+        let santiago = next("@daily", "America/Santiago", "2026-09-05T12:00:00Z", 2);
+        assert_eq!(santiago, ["09-06 01:00-03:00", "09-07 00:00-03:00"]);
+        let cairo = next("0 0 * * *", "Africa/Cairo", "2026-04-23T12:00:00Z", 2);
+        assert_eq!(cairo, ["04-24 01:00+03:00", "04-25 00:00+03:00"]);
+        // Santiago, 2026-04-05: 00:00 -03:00 becomes 23:00 -04:00 of the day before.
+        let late = next("30 23 * * *", "America/Santiago", "2026-04-05T02:00:00Z", 2);
+        assert_eq!(late, ["04-04 23:30-03:00", "04-05 23:30-04:00"]);
+        let saturdays = next("30 * * * SAT", "America/Santiago", "2026-04-05T02:00:00Z", 3);
+        assert_eq!(saturdays, ["04-04 23:30-03:00", "04-04 23:30-04:00", "04-11 00:30-04:00"]);
+    }
+
+    #[test]
+    fn the_day_that_apia_skipped_is_made_up_for_when_the_next_begins() {
+        // 2011-12-30 has no minute there.
+        let daily = next("0 12 * * *", "Pacific/Apia", "2011-12-29T12:00:00Z", 3);
+        assert_eq!(daily, ["12-29 12:00-10:00", "12-31 00:00+14:00", "12-31 12:00+14:00"]);
+        let yearly = next("0 12 30 12 *", "Pacific/Apia", "2011-12-29T12:00:00Z", 2);
+        assert_eq!(yearly, ["12-31 00:00+14:00", "12-30 12:00+14:00"]);
+        let hourly = next("0 */12 * * *", "Pacific/Apia", "2011-12-29T12:00:00Z", 2);
+        assert_eq!(hourly, ["12-29 12:00-10:00", "12-31 00:00+14:00"]);
+    }
+
+    #[test]
+    fn two_restricted_day_fields_are_alternatives_and_a_star_makes_them_conditions() {
+        // 2026-01-01 is a Thursday.
+        assert_eq!(days("0 0 13 * FRI", "2026-01-01"), ["01-02", "01-09", "01-13", "01-16"]);
+        assert_eq!(
+            days("0 0 1-31/2 * MON", "2026-01-01"),
+            ["01-03", "01-05", "01-07", "01-09", "01-11", "01-12"]
+        );
+        assert_eq!(days("0 0 */2 * MON", "2026-01-01"), ["01-05", "01-19", "02-09", "02-23", "03-09"]);
+        assert_eq!(days("0 0 1-7 * */7", "2026-01-01"), ["01-04", "02-01", "03-01", "04-05"]);
+        assert_eq!(days("0 0 *,13 * FRI", "2026-01-01"), ["01-02", "01-09", "01-16"]);
+        assert_eq!(days("0 0 13,* * FRI", "2026-01-01"), ["01-02", "01-03", "01-04"]);
+        assert_eq!(days("0 0 * * FRI", "2026-01-01"), ["01-02", "01-09", "01-16"]);
+        assert_eq!(days("0 0 13 * *", "2026-01-01"), ["01-13", "02-13", "03-13"]);
+    }
+
+    #[test]
+    fn sunday_is_zero_and_seven() {
+        for sundays in ["0", "7", "SUN", "sun", "0,7", "*/7", "0-0", "7-7", "SUN-SUN"] {
+            assert_eq!(days(&format!("0 0 * * {sundays}"), "2026-01-01"), ["01-04", "01-11"], "{sundays}");
+        }
+        for weekends in ["5-7", "FRI-SUN", "5-sun", "Fri,6,0", "5/1,0", "5-7/1"] {
+            let due = days(&format!("0 0 * * {weekends}"), "2026-01-01");
+            assert_eq!(due, ["01-02", "01-03", "01-04", "01-09"], "{weekends}");
+        }
+        assert_eq!(days("0 0 * * SUN-TUE", "2026-01-01"), ["01-04", "01-05", "01-06", "01-11"]);
+        assert_eq!(days("0 0 * * 0-7", "2026-01-01"), ["01-02", "01-03", "01-04", "01-05"]);
+        assert_eq!(days("0 0 * * 1/2", "2026-01-01"), ["01-02", "01-05", "01-07", "01-09"]);
+    }
+
+    #[test]
+    fn an_open_range_with_a_step_reaches_to_the_end() {
+        let due = |expression| {
+            let due = next(expression, "UTC", "2026-01-01T00:00:00Z", 4);
+            due.iter().map(|due| due[6..11].to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(due("5/20 * * * *"), ["00:05", "00:25", "00:45", "01:05"]);
+        assert_eq!(due("1-10/3 * * * *"), ["00:01", "00:04", "00:07", "00:10"]);
+        assert_eq!(due("*/25 * * * *"), ["00:25", "00:50", "01:00", "01:25"]);
+        assert_eq!(due("7,50-51 * * * *"), ["00:07", "00:50", "00:51", "01:07"]);
+    }
+
+    #[test]
+    fn macros_stand_for_their_fields() {
+        let same = [
+            ("@yearly", "0 0 1 1 *"),
+            ("@annually", "0 0 1 JAN *"),
+            ("@monthly", "0 0 1 * *"),
+            ("@weekly", "0 0 * * SUN"),
+            ("@daily", "0 0 * * *"),
+            ("@midnight", "0 0 * * *"),
+            ("@nightly", "0 0 * * *"),
+            ("@Hourly", "0 * * * *"),
+        ];
+        for (name, fields) in same {
+            let expression = name.to_owned();
+            let expected = CronSchedule { expression, ..schedule(fields, "Africa/Cairo") };
+            assert_eq!(schedule(name, "Africa/Cairo"), expected);
+        }
+    }
+
+    #[test]
+    fn the_rarest_days_are_found() {
+        let next = |expression: &str, after: &str| {
+            let due = schedule(expression, "UTC").next_after(after.parse().expect(after)).expect(after);
+            due.date_naive().to_string()
+        };
+        assert_eq!(next("0 0 29 2 *", "2096-02-29T00:00:00Z"), "2104-02-29");
+        // A Sunday's 29 February comes every 28 years, except around 2100: 2088, then 2128.
+        assert_eq!(next("0 0 29 2 */7", "2060-02-29T00:00:00Z"), "2088-02-29");
+        assert_eq!(next("0 0 29 2 */7", "2088-02-29T00:00:00Z"), "2128-02-29");
+    }
+
+    #[test]
+    fn the_end_of_representable_time_is_no_panic() {
+        for zone in ["UTC", "Europe/Berlin", "America/New_York", "Pacific/Apia"] {
+            for expression in ["* * * * *", "0 0 * * *", "0 0 29 2 *"] {
+                let schedule = schedule(expression, zone);
+                assert_eq!(schedule.next_after(DateTime::<Utc>::MAX_UTC), None);
+                let first = schedule.next_after(DateTime::<Utc>::MIN_UTC);
+                assert!(first.is_none_or(|first| first > DateTime::<Utc>::MIN_UTC));
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_field_and_the_text() {
+        let refused = [
+            ("60 * * * *", "minute `60` is not a number from 0 to 59"),
+            ("-5 * * * *", "minute `` is not a number from 0 to 59"),
+            ("+5 * * * *", "minute `+5` is not a number from 0 to 59"),
+            ("1,,2 * * * *", "minute `` is not a number from 0 to 59"),
+            ("99999999999 * * * *", "minute `99999999999` is not a number from 0 to 59"),
+            ("0 24 * * *", "hour `24` is not a number from 0 to 23"),
+            ("0 *5 * * *", "hour `*5` is not a number from 0 to 23"),
+            ("0 0 0 * *", "day of month `0` is not a number from 1 to 31"),
+            ("0 0 L * *", "day of month `L` is not a number from 1 to 31"),
+            ("0 0 ? * *", "day of month `?` is not a number from 1 to 31"),
+            ("0 0 1 13 *", "month `13` is not a number from 1 to 12 or a name from JAN to DEC"),
+            ("0 0 1 JUNE *", "month `JUNE` is not a number from 1 to 12 or a name from JAN to DEC"),
+            ("0 0 * * 8", "day of week `8` is not a number from 0 to 7 or a name from SUN to SAT"),
+            ("0 0 * * 1#2", "day of week `1#2` is not a number from 0 to 7 or a name from SUN to SAT"),
+            ("10-5 * * * *", "minute `10-5` is a range that runs backwards"),
+            ("0 0 * DEC-JAN *", "month `DEC-JAN` is a range that runs backwards"),
+            ("0 0 * * 6-0", "day of week `6-0` is a range that runs backwards"),
+            ("*/0 * * * *", "minute `*/0` has a step that is not a number from 1 to 59"),
+            ("*/90 * * * *", "minute `*/90` has a step that is not a number from 1 to 59"),
+            ("0 0 1/ * *", "day of month `1/` has a step that is not a number from 1 to 31"),
+            ("0 1/2/3 * * *", "hour `1/2/3` has a step that is not a number from 1 to 23"),
+            ("", "cron `` has 0 fields, not five: minute hour day-of-month month day-of-week"),
+            (
+                "0 0 0 * * *",
+                "cron `0 0 0 * * *` has 6 fields, not five: minute hour day-of-month month day-of-week",
+            ),
+            ("@reboot", "cron `@reboot` names no time: a schedule cannot wait for a restart"),
+            (
+                "@daily 5",
+                "cron `@daily 5` is none of the macros \
+                @yearly, @annually, @monthly, @weekly, @daily, @midnight, @nightly, @hourly",
+            ),
+            ("0 0 30 2 *", "cron `0 0 30 2 *` is never due"),
+            ("0 0 31 4,6,9,11 *", "cron `0 0 31 4,6,9,11 *` is never due"),
+        ];
+        for (expression, message) in refused {
+            let error = CronSchedule::parse(expression, "UTC").expect_err(expression);
+            assert_eq!(error.to_string(), message);
+        }
+        let error = CronSchedule::parse("@daily", "Berlin").expect_err("no such zone");
+        assert_eq!(error.to_string(), "time zone `Berlin` is not in the IANA database");
+    }
+
+    #[test]
+    fn json_keeps_the_expression_and_the_zone() {
+        let json = r#"{"cron":"30 3 * * *","time_zone":"Europe/Berlin"}"#;
+        let read: CronSchedule = serde_json::from_str(json).expect(json);
+        assert_eq!(read, schedule(" 30  3 * * * ", "Europe/Berlin"));
+        assert_eq!(serde_json::to_string(&read).expect(json), json);
+        assert_eq!(read.to_string(), "30 3 * * * Europe/Berlin");
+        let json = r#"{"cron":"@daily"}"#;
+        let read: CronSchedule = serde_json::from_str(json).expect(json);
+        assert_eq!((read.expression(), read.time_zone()), ("@daily", Tz::UTC));
+        for refused in
+            [r#"{"cron":"@daily","zone":"UTC"}"#, r#"{"time_zone":"UTC"}"#, r#"{"cron":"* * * *"}"#]
+        {
+            assert!(serde_json::from_str::<CronSchedule>(refused).is_err(), "{refused}");
+        }
+    }
+
+    /// Whether `instant`, a whole minute, is due: the rules of the module's docs told forwards, from an
+    /// instant to its local times, where [`CronSchedule::next_after`] goes from local times to instants.
+    fn is_due(schedule: &CronSchedule, instant: DateTime<Utc>) -> bool {
+        let local = |instant: DateTime<Utc>| instant.with_timezone(&schedule.time_zone).naive_local();
+        let matches = |local: NaiveDateTime| {
+            schedule.matches_day(local.date())
+                && schedule.hours.contains(local.hour())
+                && schedule.minutes.contains(local.minute())
+        };
+        let minute = TimeDelta::minutes(1);
+        let (shown, shown_before) = (local(instant), local(instant - minute));
+        if schedule.cadence == Cadence::Interval {
+            return matches(shown);
+        }
+        let already_shown = || (1..=180).any(|ago| local(instant - minute * ago) == shown);
+        let skipped = std::iter::successors(Some(shown_before + minute), |at| Some(*at + minute));
+        (matches(shown) && !already_shown()) || skipped.take_while(|at| *at < shown).any(matches)
+    }
+
+    fn field(low: u32, high: u32) -> impl Strategy<Value = String> {
+        let value = low..=high;
+        prop_oneof![
+            2 => Just("*".to_owned()),
+            1 => (2..7_u32).prop_map(|step| format!("*/{step}")),
+            1 => (value.clone(), 1..7_u32).prop_map(|(from, step)| format!("{from}/{step}")),
+            2 => prop::collection::vec(value.clone(), 1..4).prop_map(|values| {
+                values.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+            }),
+            1 => (value.clone(), value).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))),
+        ]
+    }
+
+    fn any_schedule() -> impl Strategy<Value = CronSchedule> {
+        let hours = prop_oneof![field(0, 23), field(0, 3)];
+        let days = prop_oneof![3 => Just("*".to_owned()), 1 => field(1, 28)];
+        let weekdays = prop_oneof![3 => Just("*".to_owned()), 1 => field(0, 6)];
+        let zones = prop::sample::select(vec![
+            "UTC",
+            "Europe/Berlin",
+            "America/New_York",
+            "Australia/Lord_Howe",
+            "America/Santiago",
+            "Africa/Cairo",
+            "Pacific/Apia",
+            "Antarctica/Troll",
+            "America/St_Johns",
+            "America/Havana",
+            "Asia/Kathmandu",
+        ]);
+        (field(0, 59), hours, days, weekdays, zones).prop_map(|(minute, hour, day, weekday, zone)| {
+            schedule(&format!("{minute} {hour} {day} * {weekday}"), zone)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+
+        /// From a day before a change of the clock to two days after it, every minute agrees.
+        #[test]
+        fn nothing_due_is_missed_and_nothing_else_is_due(
+            schedule in any_schedule(),
+            day in 0..8_u64,
+            change in prop::sample::select(vec![
+                // The week of each zone's changes: New York and Havana, Berlin, Lord Howe and Santiago,
+                // Cairo, Apia, and the minute after midnight at which St. John's changed until 2011.
+                "2026-03-05", "2026-10-29", "2026-03-26", "2026-10-22", "2026-04-02", "2026-10-01",
+                "2026-09-03", "2026-04-20", "2026-10-26", "2011-12-27", "2010-11-04", "2010-03-11",
+            ]),
+            second in 0..60_i64,
+        ) {
+            let day = change.parse::<NaiveDate>().expect(change) + Days::new(day);
+            let start = day.and_time(NaiveTime::MIN).and_utc();
+            let minutes = (0..2 * 24 * 60).map(|minute| start + TimeDelta::minutes(minute));
+            let expected: Vec<_> = minutes.clone().filter(|at| is_due(&schedule, *at)).collect();
+            let after = |instant: &DateTime<Utc>| schedule.next_after(*instant);
+            let before = start - TimeDelta::seconds(1);
+            let due = std::iter::successors(after(&before), after);
+            let found: Vec<_> = due.take_while(|due| *due < start + TimeDelta::days(2)).collect();
+            prop_assert_eq!(&found, &expected, "{}", schedule);
+
+            // The answer depends on where the question is asked only by being later than it.
+            for at in minutes.step_by(7) {
+                let at = at + TimeDelta::seconds(second);
+                if let Some(next) = expected.iter().find(|due| **due > at) {
+                    prop_assert_eq!(schedule.next_after(at), Some(*next), "{} after {}", schedule, at);
+                }
+            }
+        }
     }
 }

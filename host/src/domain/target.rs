@@ -1,8 +1,11 @@
 //! A target: the product's model endpoint that an evaluation asks.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// How to ask. It names where a key is and never holds one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,12 +29,16 @@ pub struct Target {
     /// Ask for a stream, which gives the time to first token.
     #[serde(default = "yes")]
     pub stream: bool,
-    /// Requests at once.
+    /// Most questions under way at a time, those that wait for a retry included.
     #[serde(default = "eight")]
-    pub concurrency: u32,
-    /// How long one attempt may take, in milliseconds.
+    pub concurrency: usize,
+    /// How long one attempt may take, from sending the request to the last
+    /// byte, in milliseconds.
     #[serde(default = "two_minutes_ms")]
     pub timeout_ms: u64,
+    /// How long the first byte of the response's body may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_timeout_ms: Option<u64>,
     /// Attempts after the first.
     #[serde(default = "four")]
     pub retries: u32,
@@ -51,21 +58,37 @@ pub enum TargetKind {
     OpenaiChat,
 }
 
-/// Where a key is read from, each time it is used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// Where a key is read from, each time it is used: `{"env": "NAME"}` or
+/// `{"file": "path"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KeySource {
-    /// An environment variable.
+    /// An environment variable of the host.
     Env(String),
-    /// A file.
-    File(String),
+    /// A file that the host can read; blanks around the key are left out.
+    File(PathBuf),
+}
+
+/// Written out because the derived errors quote what they read, and that may
+/// be the key itself, put where its source should stand.
+impl<'de> Deserialize<'de> for KeySource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let refused = || D::Error::custom(r#"expected {"env": NAME} or {"file": PATH}"#);
+        let Value::Object(fields) = Value::deserialize(deserializer)? else { return Err(refused()) };
+        let mut fields = fields.into_iter();
+        match (fields.next(), fields.next()) {
+            (Some((kind, Value::String(text))), None) if kind == "env" => Ok(Self::Env(text)),
+            (Some((kind, Value::String(text))), None) if kind == "file" => Ok(Self::File(text.into())),
+            _ => Err(refused()),
+        }
+    }
 }
 
 fn yes() -> bool {
     true
 }
 
-fn eight() -> u32 {
+fn eight() -> usize {
     8
 }
 
@@ -75,34 +98,4 @@ fn four() -> u32 {
 
 fn two_minutes_ms() -> u64 {
     120_000
-}
-
-impl Target {
-    /// What is wrong: the field and the reason.
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
-        if !(self.base_url.starts_with("http://") || self.base_url.starts_with("https://")) {
-            problems.push(("base_url", format!("`{}` is no http or https URL", self.base_url)));
-        }
-        if self.model.is_empty() {
-            problems.push(("model", "the model is empty".into()));
-        }
-        if !(1..=256).contains(&self.concurrency) {
-            problems.push(("concurrency", "1 to 256 requests at once".into()));
-        }
-        if !(1..=3_600_000).contains(&self.timeout_ms) {
-            problems.push(("timeout_ms", "1 ms to one hour".into()));
-        }
-        if self.retries > 20 {
-            problems.push(("retries", "at most 20 retries".into()));
-        }
-        let secret = |name: &&String| {
-            let name = name.to_ascii_lowercase();
-            name == "authorization" || name == "cookie" || name.contains("key") || name.contains("token")
-        };
-        if let Some(name) = self.headers.keys().find(secret) {
-            problems.push(("headers", format!("`{name}` looks like a secret: use `key`, which is not stored")));
-        }
-        problems
-    }
 }

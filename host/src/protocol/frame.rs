@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,7 +68,11 @@ impl Connection {
     /// Takes a connected stream socket.
     pub fn new(socket: UnixStream) -> io::Result<Self> {
         Ok(Self {
-            reader: FrameReader { socket: socket.try_clone()?, descriptors: VecDeque::new(), body: Vec::new() },
+            reader: FrameReader {
+                socket: socket.try_clone()?,
+                descriptors: VecDeque::new(),
+                body: Vec::new(),
+            },
             writer: FrameWriter { socket },
         })
     }
@@ -76,9 +80,14 @@ impl Connection {
 
 impl FrameWriter {
     /// Sends a message, and a descriptor with it where one is given.
-    pub fn send(&mut self, message: &impl Serialize, descriptor: Option<BorrowedFd<'_>>) -> Result<(), FrameError> {
+    pub fn send(
+        &mut self,
+        message: &impl Serialize,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<(), FrameError> {
         let mut frame = vec![0; HEADER_BYTES];
-        frame = postcard::to_extend(message, frame).map_err(|error| FrameError::Garbled(error.to_string()))?;
+        frame =
+            postcard::to_extend(message, frame).map_err(|error| FrameError::Garbled(error.to_string()))?;
         let length = frame.len() - HEADER_BYTES;
         if length > FRAME_BYTES_MAX as usize {
             return Err(FrameError::TooLong(length));

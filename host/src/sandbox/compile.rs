@@ -10,8 +10,8 @@ use crate::protocol::Limits;
 pub fn compile(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Refused> {
     let engine = wasmtime::Engine::new(&config(limits))
         .map_err(|error| Refused(format!("failed to start the compiler: {error:#}")))?;
-    let component =
-        Component::from_binary(&engine, bytes).map_err(|error| Refused(format!("failed to compile: {error:#}")))?;
+    let component = Component::from_binary(&engine, bytes)
+        .map_err(|error| Refused(format!("failed to compile: {error:#}")))?;
     let kind = component.component_type();
     imports::check(kind.imports(&engine).map(|(name, _)| name))?;
     let exports: Vec<_> = kind.exports(&engine).map(|(name, _)| name.to_owned()).collect();
@@ -32,6 +32,8 @@ fn check_exports(exports: &[String]) -> Result<(), Refused> {
     if capabilities.iter().any(|capability| has(&format!("assay:plugin/{capability}@0.1.0"))) {
         Ok(())
     } else {
-        Err(Refused("exports no capability: one of `scoring`, `classification`, `extraction` is needed".into()))
+        Err(Refused(
+            "exports no capability: one of `scoring`, `classification`, `extraction` is needed".into(),
+        ))
     }
 }

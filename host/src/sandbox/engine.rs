@@ -8,9 +8,9 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::Refused;
 use super::bindings::v0_1;
 use super::guest::Guest;
-use super::Refused;
 use crate::protocol::Limits;
 
 /// How often guests are asked whether their deadline has passed.
@@ -71,7 +71,8 @@ impl Engine {
     pub fn start(limits: Limits) -> Result<Self, Refused> {
         let wasmtime = wasmtime::Engine::new(&config(&limits)).map_err(start_failed)?;
         let mut plain = Linker::new(&wasmtime);
-        v0_1::assay::plugin::log::add_to_linker::<_, Guest>(&mut plain, |guest| guest).map_err(start_failed)?;
+        v0_1::assay::plugin::log::add_to_linker::<_, Guest>(&mut plain, |guest| guest)
+            .map_err(start_failed)?;
         let mut with_inert_wasi = plain.clone();
         wasmtime_wasi::p2::add_to_linker_sync(&mut with_inert_wasi).map_err(start_failed)?;
         let ticking = wasmtime.weak();

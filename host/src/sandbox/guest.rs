@@ -72,7 +72,8 @@ impl Guest {
 
     fn add_line(&mut self, level: LoggedLevel, message: String) {
         let bytes = self.log_bytes + message.len();
-        if self.log.len() < self.limits.log_lines_max as usize && bytes <= self.limits.log_bytes_max as usize {
+        if self.log.len() < self.limits.log_lines_max as usize && bytes <= self.limits.log_bytes_max as usize
+        {
             self.log_bytes = bytes;
             self.log.push(LogLine { level, message });
         } else {

@@ -15,8 +15,8 @@ mod plugin;
 mod printed;
 
 pub use compile::compile;
-pub use engine::Engine;
 pub use convert::interaction as convert_interaction;
+pub use engine::Engine;
 pub use plugin::Plugin;
 
 /// Why a component cannot be used at all.

@@ -32,7 +32,8 @@ impl Plugin {
     pub unsafe fn load(engine: &Engine, artifact: &Path) -> Result<Self, Refused> {
         let refused = |error: wasmtime::Error| Refused(format!("failed to load the artifact: {error:#}"));
         // SAFETY: the caller's promise is the one that wasmtime asks for.
-        let component = unsafe { Component::deserialize_file(&engine.wasmtime, artifact) }.map_err(refused)?;
+        let component =
+            unsafe { Component::deserialize_file(&engine.wasmtime, artifact) }.map_err(refused)?;
         let kind = component.component_type();
         let needs_wasi = kind.imports(&engine.wasmtime).any(|(name, _)| imports::is_inert_wasi(name));
         let exports: Vec<_> = kind.exports(&engine.wasmtime).map(|(name, _)| name.to_owned()).collect();
@@ -78,7 +79,11 @@ impl Plugin {
     }
 
     /// Checks a configuration.
-    pub fn configure(&self, engine: &Engine, config: &str) -> Result<Result<Vec<Output>, Vec<Problem>>, BatchFailure> {
+    pub fn configure(
+        &self,
+        engine: &Engine,
+        config: &str,
+    ) -> Result<Result<Vec<Output>, Vec<Problem>>, BatchFailure> {
         let answer = self.call(engine, 1, |store, instance| {
             self.lifecycle.load(&mut *store, instance)?.call_configure(store, config)
         })?;
@@ -128,7 +133,8 @@ impl Plugin {
         let deadline_ms = limits.deadline_ms(items);
         // One tick more: the first may come at once.
         store.set_epoch_deadline(u64::from(deadline_ms) / TICK.as_millis() as u64 + 1);
-        let result = self.instance.instantiate(&mut store).and_then(|instance| function(&mut store, &instance));
+        let result =
+            self.instance.instantiate(&mut store).and_then(|instance| function(&mut store, &instance));
         result.map_err(|error| explain(error, store.into_data(), limits, deadline_ms))
     }
 }

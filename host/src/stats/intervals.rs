@@ -45,15 +45,20 @@ pub fn wilson(successes: u64, items: u64, confidence: f64) -> Result<Interval, I
         return Err(IntervalError::Confidence(confidence));
     }
     let z = Normal::standard().inverse_cdf(0.5 + confidence / 2.0);
-    let (n, p) = (items as f64, successes as f64 / items as f64);
+    Ok(wilson_at(successes as f64 / items as f64, items as f64, z))
+}
+
+/// Wilson's interval of a rate at a size and a quantile, which need not be
+/// whole and normal.
+pub(super) fn wilson_at(p: f64, n: f64, z: f64) -> Interval {
     let shrink = 1.0 + z * z / n;
     let middle = (p + z * z / (2.0 * n)) / shrink;
     let half = z / shrink * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
     // At the ends the interval touches 0 or 1 exactly; rounding must not move it.
-    Ok(Interval {
-        low: if successes == 0 { 0.0 } else { middle - half },
-        high: if successes == items { 1.0 } else { middle + half },
-    })
+    Interval {
+        low: if p == 0.0 { 0.0 } else { middle - half },
+        high: if p == 1.0 { 1.0 } else { middle + half },
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! An estimator refuses what it cannot honestly answer instead of returning
 //! a number.
 
+mod clusters;
 mod intervals;
 
+pub use clusters::{CLUSTERS_MIN, ClusteredProportion, clustered_proportion};
 pub use intervals::{Interval, IntervalError, wilson};

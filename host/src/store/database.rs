@@ -38,8 +38,8 @@ impl Store {
     /// Opens or makes the database and brings it up to this version.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |source| StoreError::Open { path: path.to_owned(), source };
-        let mut writer =
-            connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
+        let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+            .map_err(failed)?;
         writer
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;",
@@ -104,10 +104,8 @@ impl Store {
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         let work: Work = Box::new(move |connection| {
-            let result = connection
-                .transaction()
-                .map_err(StoreError::from)
-                .and_then(|transaction| work(&transaction));
+            let result =
+                connection.transaction().map_err(StoreError::from).and_then(|transaction| work(&transaction));
             answer.send(result).ok();
         });
         self.readers.send(work).map_err(|_| StoreError::Closed)?;

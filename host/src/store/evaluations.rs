@@ -50,7 +50,12 @@ fn name_taken(error: rusqlite::Error, name: &str) -> StoreError {
 
 impl Store {
     /// Keeps a new evaluation.
-    pub async fn evaluation_insert(&self, id: EvaluationId, definition: Definition, at: Timestamp) -> Result<()> {
+    pub async fn evaluation_insert(
+        &self,
+        id: EvaluationId,
+        definition: Definition,
+        at: Timestamp,
+    ) -> Result<()> {
         self.write(move |transaction| {
             transaction
                 .prepare_cached(
@@ -73,7 +78,12 @@ impl Store {
     }
 
     /// Replaces a definition. Runs that exist keep the one they began with.
-    pub async fn evaluation_change(&self, id: EvaluationId, definition: Definition, at: Timestamp) -> Result<()> {
+    pub async fn evaluation_change(
+        &self,
+        id: EvaluationId,
+        definition: Definition,
+        at: Timestamp,
+    ) -> Result<()> {
         self.write(move |transaction| {
             let row = row_id(transaction, id)?;
             transaction

@@ -18,9 +18,9 @@ mod tokens;
 use std::path::PathBuf;
 
 pub use database::Store;
-pub use idempotency::{Remembered, Recall};
+pub use idempotency::{Recall, Remembered};
 pub use plugins::{PluginChange, StoredPlugin};
-pub use reference_sets::{Import, VersionRef};
+pub use reference_sets::{Import, ImportedItem, VersionRef};
 pub use results::{
     AnswerOutcome, BatchItem, ClassCompletion, ItemFilter, ItemRow, OutputSummary, ScoreRow, ScorerOutcomes,
     UnscoredRow,

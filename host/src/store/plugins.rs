@@ -49,10 +49,9 @@ fn current(transaction: &Transaction<'_>, name: &str) -> Result<Option<Digest>> 
              WHERE project = :project AND environment = :environment AND name = :name \
              ORDER BY id DESC LIMIT 1",
         )?
-        .query_row(
-            named_params! { ":project": PROJECT, ":environment": ENVIRONMENT, ":name": name },
-            |row| row.get(0),
-        )
+        .query_row(named_params! { ":project": PROJECT, ":environment": ENVIRONMENT, ":name": name }, |row| {
+            row.get(0)
+        })
         .optional()?;
     Ok(digest.flatten().map(Digest::from_bytes))
 }
@@ -95,7 +94,12 @@ impl Store {
     }
 
     /// Makes a build the current one of its name; none removes the plugin.
-    pub async fn plugin_set_current(&self, name: String, digest: Option<Digest>, at: Timestamp) -> Result<()> {
+    pub async fn plugin_set_current(
+        &self,
+        name: String,
+        digest: Option<Digest>,
+        at: Timestamp,
+    ) -> Result<()> {
         self.write(move |transaction| {
             if current(transaction, &name)? == digest {
                 return Ok(());

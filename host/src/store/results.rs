@@ -194,7 +194,8 @@ impl Store {
     ) -> Result<Vec<BatchItem>> {
         self.read(move |transaction| {
             let run = run_row(transaction, run)?;
-            let (item, trial) = after.map_or((version.first_item, -1), |(item, trial)| (item, i64::from(trial)));
+            let (item, trial) =
+                after.map_or((version.first_item, -1), |(item, trial)| (item, i64::from(trial)));
             let mut statement = transaction.prepare_cached(
                 "SELECT item.id, coalesce(recorded_answer.trial, 0) AS answer_trial, key, request_class, \
                         item.payload, recorded_answer.payload, present \
@@ -502,7 +503,14 @@ fn insert_outcome(
                     ))?;
                 }
                 for (output, why) in missing {
-                    unscored.execute((scorer, item, trial, *output as i64, why.cause.as_str(), &why.message))?;
+                    unscored.execute((
+                        scorer,
+                        item,
+                        trial,
+                        *output as i64,
+                        why.cause.as_str(),
+                        &why.message,
+                    ))?;
                 }
             }
             ScorerOutcomes::Unscored(why) => {

@@ -221,8 +221,10 @@ impl Store {
             if !set_state(transaction, row, &RunState::Running { started_at: at })? {
                 return Err(StoreError::Conflict(format!("run `{id}` is over")));
             }
-            transaction
-                .execute("UPDATE run SET version = ?2, total = ?3 WHERE id = ?1", (row, version.id, total as i64))?;
+            transaction.execute(
+                "UPDATE run SET version = ?2, total = ?3 WHERE id = ?1",
+                (row, version.id, total as i64),
+            )?;
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO run_scorer \
                  (run, position, name, plugin, plugin_version, digest, contract, config, outputs) \

@@ -117,7 +117,9 @@ impl Store {
     pub async fn token_revoke(&self, name: String, at: Timestamp) -> Result<()> {
         self.write(move |transaction| {
             let revoked = transaction
-                .prepare_cached("UPDATE token SET revoked_at_us = ?2 WHERE name = ?1 AND revoked_at_us IS NULL")?
+                .prepare_cached(
+                    "UPDATE token SET revoked_at_us = ?2 WHERE name = ?1 AND revoked_at_us IS NULL",
+                )?
                 .execute((&name, at.0))?;
             if revoked == 0 {
                 return Err(StoreError::NotFound { kind: "token", name });

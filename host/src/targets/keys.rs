@@ -4,25 +4,17 @@ use std::path::PathBuf;
 use std::{env, fmt, io};
 
 use reqwest::header::HeaderValue;
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+
+use crate::domain::target::KeySource;
 
 /// More than any key has; a wrong path does not fill the memory.
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 /// A shorter key (`none`, `ollama`) is a word that an answer may well contain.
 const DISTINCT_BYTES: usize = 16;
 const REDACTED: &str = "[redacted]";
-
-/// Where a key lies: `{"env": "NAME"}` or `{"file": "path"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeySource {
-    /// An environment variable of the host.
-    Env(String),
-    /// A file that the host can read; blanks around the key are left out.
-    File(PathBuf),
-}
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +118,7 @@ impl Key {
 
     /// Takes the key out of a text for people, also where JSON escaped it.
     pub(super) fn redact(&self, text: &str) -> String {
-        let quoted = serde_json::Value::from(self.text.as_str()).to_string();
+        let quoted = Value::from(self.text.as_str()).to_string();
         let escaped = &quoted[1..quoted.len() - 1];
         text.replace(&self.text, REDACTED)
             .replace(escaped, REDACTED)

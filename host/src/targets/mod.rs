@@ -1,6 +1,6 @@
 //! Asks the product under test for answers.
 //!
-//! A [`Target`] says where the product listens and how to ask it; a
+//! A [`Target`](crate::domain::target::Target) says where the product listens and how to ask it; a
 //! [`TargetClient`] asks, through the chat completions interface that most
 //! model servers and gateways speak. What comes back is an [`Answered`], or a
 //! [`TargetError`] that tells a product that failed (data, part of the
@@ -12,6 +12,7 @@
 //! the request.
 
 mod assembly;
+mod attempt;
 mod chat;
 mod config;
 mod errors;
@@ -20,10 +21,11 @@ mod request;
 mod retry;
 mod stream;
 
-pub use chat::{Answered, BODY_BYTES_MAX, TargetClient};
-pub use config::{CONCURRENCY_MAX, ConfigError, RETRIES_MAX, TIMEOUT_MS_MAX, Target, TargetKind};
+pub use attempt::BODY_BYTES_MAX;
+pub use chat::{Answered, TargetClient};
+pub use config::{CONCURRENCY_MAX, ConfigError, RETRIES_MAX, TIMEOUT_MS_MAX};
 pub use errors::{Failure, TargetError, TimeLimit};
-pub use keys::{Key, KeyError, KeySource};
+pub use keys::{Key, KeyError};
 pub use request::{Question, QuestionError};
 pub use retry::{Backoff, RETRY_AFTER_MAX};
 pub use stream::LINE_BYTES_MAX;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::config::Target;
 use crate::domain::interaction::{Interaction, Item, Media, Message, Part, Role, ToolCall};
+use crate::domain::target::Target;
 
 /// What is asked: the question's side of an interaction.
 #[derive(Debug, Clone, Copy)]

@@ -27,8 +27,11 @@ pub fn compile_and_exit() -> Result<(), WorkerError> {
                     .map_err(std::io::Error::from)?,
             );
             sealed.write_all(&artifact)?;
-            fcntl_add_seals(&sealed, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)
-                .map_err(std::io::Error::from)?;
+            fcntl_add_seals(
+                &sealed,
+                SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
+            )
+            .map_err(std::io::Error::from)?;
             connection.writer.send(&FromWorker::Compiled(Ok(())), Some(sealed.as_fd()))?;
         }
         Err(refused) => connection.writer.send(&FromWorker::Compiled(Err(refused.0)), None)?,

@@ -11,7 +11,8 @@ use super::{WorkerError, inherited_connection};
 use crate::domain::interaction::{Answer, Interaction, Item};
 use crate::domain::plugin::{Cause, PluginError, PluginErrorKind, Unscored};
 use crate::protocol::{
-    BatchFailure, Call, Connection, FrameError, FromWorker, ItemAnswer, JobItem, PluginSlot, Reply, Task, ToWorker,
+    BatchFailure, Call, Connection, FrameError, FromWorker, ItemAnswer, JobItem, PluginSlot, Reply, Task,
+    ToWorker,
 };
 use crate::sandbox::{Engine, Plugin, convert_interaction};
 

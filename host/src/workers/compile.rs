@@ -43,7 +43,10 @@ pub fn compile(settings: &Settings, component: &[u8]) -> Result<Vec<u8>, Compile
                 let mut bytes = Vec::new();
                 let mut artifact = File::from(artifact);
                 artifact.rewind().map_err(|error| process(&error))?;
-                artifact.take(ARTIFACT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| process(&error))?;
+                artifact
+                    .take(ARTIFACT_BYTES_MAX + 1)
+                    .read_to_end(&mut bytes)
+                    .map_err(|error| process(&error))?;
                 if bytes.len() as u64 > ARTIFACT_BYTES_MAX {
                     return Err(CompileError::Refused(format!(
                         "compiles to more than {} MiB",

@@ -80,9 +80,7 @@ impl WorkerProcess {
 
     /// Queues a plugin's hand-over.
     pub fn load(&self, slot: crate::protocol::PluginSlot, artifact: Arc<Artifact>) {
-        self.send(move |writer| {
-            writer.send(&ToWorker::Load(slot), Some(artifact.descriptor())).is_ok()
-        });
+        self.send(move |writer| writer.send(&ToWorker::Load(slot), Some(artifact.descriptor())).is_ok());
     }
 
     /// Ends the process now and says how it ended.

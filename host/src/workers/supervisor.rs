@@ -129,7 +129,11 @@ async fn start(settings: &Settings, reports: &Reports) -> Result<WorkerProcess, 
     }
 }
 
-fn answer(job: Job, reply: Result<crate::protocol::Reply, crate::protocol::BatchFailure>, load: &AtomicUsize) {
+fn answer(
+    job: Job,
+    reply: Result<crate::protocol::Reply, crate::protocol::BatchFailure>,
+    load: &AtomicUsize,
+) {
     load.fetch_sub(1, Ordering::Relaxed);
     // Who asked may have been cancelled; then nobody wants the answer.
     job.answer.send(reply).ok();

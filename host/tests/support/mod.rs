@@ -5,7 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use assay::app::{App, import_reference_set};
+use assay::config::Config;
+use assay::domain::clock::{Clock as _, SystemClock};
 use assay::domain::digest::Digest;
+use assay::domain::evaluation::Definition;
+use assay::domain::ids::{EvaluationId, RunId};
+use assay::domain::run::Run;
 use assay::protocol::{JobItem, Limits};
 use assay::workers::{Artifact, ArtifactCache, ScorerCall, Settings, Workers};
 
@@ -74,4 +80,44 @@ pub fn items(queries: &[&str]) -> Arc<[JobItem]> {
 /// A call with a configuration.
 pub fn call(plugin: &Arc<Artifact>, config: &str) -> ScorerCall {
     ScorerCall { plugin: Arc::clone(plugin), config: config.into() }
+}
+
+/// Everything over a data directory, with the binary under test as worker.
+pub async fn app(data_dir: &Path) -> App {
+    let config = Config { data_dir: data_dir.to_owned(), ..Config::default() };
+    let worker = env!("CARGO_BIN_EXE_assay").into();
+    App::open_with(&config, Arc::new(SystemClock), Some(worker)).await.expect("the app opens")
+}
+
+/// Accepts a component as if its file had been dropped.
+pub async fn install(app: &App, name: &str) {
+    app.catalogue.accept(component(name)).await.expect("the plugin is accepted");
+}
+
+/// Imports JSON lines as a reference set.
+pub async fn reference_set(app: &App, name: &str, lines: String) {
+    let lines = std::io::Cursor::new(lines);
+    let at = SystemClock.now();
+    import_reference_set(&app.store, name.into(), "a test".into(), at, lines, |_| {})
+        .await
+        .expect("the lines are imported");
+}
+
+/// Keeps an evaluation.
+pub async fn evaluation(app: &App, definition: serde_json::Value) -> EvaluationId {
+    let definition: Definition = serde_json::from_value(definition).expect("a definition");
+    let id = EvaluationId::new();
+    app.store.evaluation_insert(id, definition, SystemClock.now()).await.expect("kept");
+    id
+}
+
+/// Waits until a run is over.
+pub async fn finished(app: &App, id: RunId) -> Run {
+    loop {
+        let run = app.store.run_get(id).await.expect("the run is there");
+        if run.state.is_over() {
+            return run;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }

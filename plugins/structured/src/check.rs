@@ -27,8 +27,9 @@ impl Check {
         let (kind_name, rule) = match config.kind {
             Kind::JsonValid { extract } => ("json-valid", Rule::JsonValid { extract }),
             Kind::JsonSchema { schema, extract } => {
-                let schema = jsonschema::validator_for(&schema)
-                    .map_err(|error| problem(&format!("/schema{}", error.instance_path()), error.to_string()))?;
+                let schema = jsonschema::validator_for(&schema).map_err(|error| {
+                    problem(&format!("/schema{}", error.instance_path()), error.to_string())
+                })?;
                 ("json-schema", Rule::JsonSchema { schema: Box::new(schema), extract })
             }
             Kind::Numeric { value, absolute, relative, pointer, extract } => {
@@ -89,9 +90,11 @@ impl Check {
             Rule::Numeric { value, tolerance, pointer, extract } => {
                 let actual = match pointer {
                     None => numeric::parse(&item.actual),
-                    Some(pointer) => serde_json::from_str::<serde_json::Value>(json_text(&item.actual, *extract))
-                        .ok()
-                        .and_then(|value| number_at(&value, pointer)),
+                    Some(pointer) => {
+                        serde_json::from_str::<serde_json::Value>(json_text(&item.actual, *extract))
+                            .ok()
+                            .and_then(|value| number_at(&value, pointer))
+                    }
                 };
                 let expected: Vec<f64> = match value {
                     Some(value) => vec![*value],
@@ -101,7 +104,9 @@ impl Check {
                     return None;
                 }
                 match actual {
-                    Some(actual) => (expected.iter().any(|expected| tolerance.holds(actual, *expected)), None),
+                    Some(actual) => {
+                        (expected.iter().any(|expected| tolerance.holds(actual, *expected)), None)
+                    }
                     None => (false, Some("no number in the answer".into())),
                 }
             }
@@ -135,11 +140,16 @@ mod tests {
     #[test]
     fn json_valid_takes_one_value_and_nothing_after_it() {
         let check = r#"{"kind":"json-valid"}"#;
-        for (actual, valid) in [("{\"a\":[1]}", true), ("3", true), ("{} {}", false), ("", false), ("{a:1}", false)] {
+        for (actual, valid) in
+            [("{\"a\":[1]}", true), ("3", true), ("{} {}", false), ("", false), ("{a:1}", false)]
+        {
             assert_eq!(holds(check, actual, &[]), Some(valid), "{actual}");
         }
         assert_eq!(holds(r#"{"kind":"json-valid","negate":true}"#, "nope", &[]), Some(true));
-        assert_eq!(holds(r#"{"kind":"json-valid","extract":"fenced"}"#, "So:\n```json\n{}\n```", &[]), Some(true));
+        assert_eq!(
+            holds(r#"{"kind":"json-valid","extract":"fenced"}"#, "So:\n```json\n{}\n```", &[]),
+            Some(true)
+        );
     }
 
     #[test]
@@ -161,7 +171,11 @@ mod tests {
         assert_eq!(holds(r#"{"kind":"numeric"}"#, "many", &["1000"]), Some(false));
         assert_eq!(holds(r#"{"kind":"numeric"}"#, "3", &["no number"]), None);
         assert_eq!(
-            holds(r#"{"kind":"numeric","pointer":"/total","value":7,"absolute":0.5}"#, r#"{"total":"7.2"}"#, &[]),
+            holds(
+                r#"{"kind":"numeric","pointer":"/total","value":7,"absolute":0.5}"#,
+                r#"{"total":"7.2"}"#,
+                &[]
+            ),
             Some(true)
         );
     }

@@ -8,7 +8,10 @@
 ///
 /// `destination` must be writable for `length` bytes.
 #[unsafe(no_mangle)]
-unsafe extern "Rust" fn __getrandom_v03_custom(destination: *mut u8, length: usize) -> Result<(), getrandom::Error> {
+unsafe extern "Rust" fn __getrandom_v03_custom(
+    destination: *mut u8,
+    length: usize,
+) -> Result<(), getrandom::Error> {
     for offset in 0..length {
         // SAFETY: the caller promises `length` writable bytes.
         unsafe { destination.add(offset).write((offset as u8).wrapping_mul(37).wrapping_add(11)) };

@@ -40,14 +40,24 @@ impl Check {
             Kind::Contains { any, all, ignore_case } => {
                 for (list, texts) in [("any", &any), ("all", &all)] {
                     for index in empty_texts(texts) {
-                        problems.push(problem(&format!("/{list}/{index}"), "an empty text is in every answer".into()));
+                        problems.push(problem(
+                            &format!("/{list}/{index}"),
+                            "an empty text is in every answer".into(),
+                        ));
                     }
                 }
-                Rule::Contains { any: all_folded(any, ignore_case), all: all_folded(all, ignore_case), ignore_case }
+                Rule::Contains {
+                    any: all_folded(any, ignore_case),
+                    all: all_folded(all, ignore_case),
+                    ignore_case,
+                }
             }
             Kind::StartsWith { any, ignore_case } => {
                 for index in empty_texts(&any) {
-                    problems.push(problem(&format!("/any/{index}"), "every answer starts with an empty text".into()));
+                    problems.push(problem(
+                        &format!("/any/{index}"),
+                        "every answer starts with an empty text".into(),
+                    ));
                 }
                 Rule::StartsWith { any: all_folded(any, ignore_case), ignore_case }
             }
@@ -60,7 +70,9 @@ impl Check {
                     for (index, pattern) in patterns.iter().enumerate() {
                         match RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build() {
                             Ok(regex) => regexes.push(regex),
-                            Err(error) => problems.push(problem(&format!("/{list}/{index}"), error.to_string())),
+                            Err(error) => {
+                                problems.push(problem(&format!("/{list}/{index}"), error.to_string()))
+                            }
                         }
                     }
                     regexes
@@ -264,13 +276,17 @@ mod tests {
     #[test]
     fn levenshtein_counts_characters_and_takes_the_nearest() {
         // kitten/sitting is the textbook pair: distance 3 over length 7.
-        let near = |actual: &str, expected: &[&str]| match value(r#"{"kind":"levenshtein"}"#, actual, expected) {
-            Some(Value::Number(similarity)) => similarity,
-            other => panic!("{other:?}"),
-        };
+        let near =
+            |actual: &str, expected: &[&str]| match value(r#"{"kind":"levenshtein"}"#, actual, expected) {
+                Some(Value::Number(similarity)) => similarity,
+                other => panic!("{other:?}"),
+            };
         assert!((near("kitten", &["far away", "sitting"]) - (1.0 - 3.0 / 7.0)).abs() < 1e-12);
         assert!((near("Zürich", &["Zurich"]) - (1.0 - 1.0 / 6.0)).abs() < 1e-12);
-        assert_eq!(value(r#"{"kind":"levenshtein","value":"","negate":true}"#, "", &[]), Some(Value::Number(0.0)));
+        assert_eq!(
+            value(r#"{"kind":"levenshtein","value":"","negate":true}"#, "", &[]),
+            Some(Value::Number(0.0))
+        );
     }
 
     #[test]

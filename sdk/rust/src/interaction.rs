@@ -44,7 +44,13 @@ impl Interaction {
 impl Score {
     /// A score with nothing beside its value.
     pub fn new(output: impl Into<String>, value: impl Into<Value>) -> Self {
-        Self { output: output.into(), value: value.into(), reason: None, evidence: Vec::new(), extra_json: None }
+        Self {
+            output: output.into(),
+            value: value.into(),
+            reason: None,
+            evidence: Vec::new(),
+            extra_json: None,
+        }
     }
 
     /// With a reason for people.

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::answers::{ClassifierAnswer, ExtractorAnswer, ScorerAnswer, SingleOutput, SingleSignal};
 use crate::log::report_panics;
 use crate::{
-    Capability, Descriptor, Direction, Interaction, Label, Output, OutputKind, PluginError, Problem, Score, Session,
-    Signal,
+    Capability, Descriptor, Direction, Interaction, Label, Output, OutputKind, PluginError, Problem, Score,
+    Session, Signal,
 };
 
 /// What the attribute knows at compile time.

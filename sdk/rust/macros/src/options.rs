@@ -63,7 +63,9 @@ pub fn direction(word: Option<&LitStr>) -> syn::Result<Ident> {
         "higher" => Ok(Ident::new("HigherIsBetter", call_site)),
         "lower" => Ok(Ident::new("LowerIsBetter", call_site)),
         "neutral" => Ok(Ident::new("Neutral", call_site)),
-        other => Err(syn::Error::new(word.span(), format!("direction `{other}` is not higher, lower or neutral"))),
+        other => {
+            Err(syn::Error::new(word.span(), format!("direction `{other}` is not higher, lower or neutral")))
+        }
     }
 }
 

@@ -1,0 +1,159 @@
+//! Puts the parts together: a data directory becomes a store, workers, a
+//! catalogue and a runner.
+
+mod import;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+
+use crate::catalogue::{Catalogue, CatalogueError};
+use crate::config::Config;
+use crate::domain::clock::Clock;
+use crate::protocol;
+use crate::runner::Runner;
+use crate::store::{Store, StoreError};
+use crate::workers::{Settings, StartError, Workers};
+
+pub use import::{ImportError, import_reference_set};
+
+/// Why the parts cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The data directory cannot be used.
+    #[error("failed to use the data directory `{}`: {source}", path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process runs evaluations there.
+    #[error(
+        "the data directory `{}` is in use by another `assay`: stop it, or choose another with `--data-dir`",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// The database is at fault.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The workers are at fault.
+    #[error(transparent)]
+    Workers(#[from] StartError),
+    /// The plugins are at fault.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+/// All parts of a data directory. Clones share them.
+#[derive(Clone)]
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// The worker processes.
+    pub workers: Workers,
+    /// The plugins.
+    pub catalogue: Catalogue,
+    /// The runs.
+    pub runner: Runner,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Held while the process lives: one process executes runs.
+    _lock: Option<Arc<File>>,
+}
+
+/// Makes the data directory and opens its database.
+pub fn open_store(data_dir: &Path) -> Result<Store, AppError> {
+    fs::create_dir_all(data_dir).map_err(|source| AppError::DataDir { path: data_dir.to_owned(), source })?;
+    Ok(Store::open(&data_dir.join("assay.db"))?)
+}
+
+fn lock(data_dir: &Path) -> Result<File, AppError> {
+    let failed = |source| AppError::DataDir { path: data_dir.to_owned(), source };
+    let path = data_dir.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(AppError::InUse(data_dir.to_owned())),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+fn worker_settings(config: &Config) -> io::Result<Settings> {
+    let mut settings = Settings::of_this_binary()?;
+    let workers = &config.workers;
+    if workers.count > 0 {
+        settings.count = workers.count;
+    }
+    settings.compile_timeout = Duration::from_secs(workers.compile_timeout_s);
+    settings.limits = protocol::Limits {
+        memory_bytes_max: workers.memory_bytes_max,
+        table_elements_max: workers.table_elements_max,
+        stack_bytes_max: workers.stack_bytes_max,
+        answer_bytes_max: workers.answer_bytes_max,
+        handles_max: workers.handles_max,
+        log_lines_max: workers.log_lines_max,
+        log_bytes_max: workers.log_bytes_max,
+        deadline_base_ms: workers.deadline_base_ms,
+        deadline_item_ms: workers.deadline_item_ms,
+        deadline_max_ms: workers.deadline_max_ms,
+    };
+    Ok(settings)
+}
+
+impl App {
+    /// Opens everything, with this process as the one that executes runs.
+    pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
+        Self::open_with(config, clock, None).await
+    }
+
+    /// Opens everything but leaves runs to the daemon that may be at work: for
+    /// commands about plugins.
+    pub async fn open_beside_daemon(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
+        Self::open_parts(config, clock, None, None).await
+    }
+
+    /// As [`App::open`], with another binary as worker.
+    pub async fn open_with(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        worker: Option<PathBuf>,
+    ) -> Result<Self, AppError> {
+        let data_dir = &config.data_dir;
+        fs::create_dir_all(data_dir)
+            .map_err(|source| AppError::DataDir { path: data_dir.clone(), source })?;
+        let lock = lock(data_dir)?;
+        Self::open_parts(config, clock, worker, Some(Arc::new(lock))).await
+    }
+
+    async fn open_parts(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        worker: Option<PathBuf>,
+        lock: Option<Arc<File>>,
+    ) -> Result<Self, AppError> {
+        let data_dir = &config.data_dir;
+        let failed = |source| AppError::DataDir { path: data_dir.clone(), source };
+        let mut settings = worker_settings(config).map_err(failed)?;
+        if let Some(worker) = worker {
+            settings.executable = worker;
+        }
+        let store = open_store(data_dir)?;
+        let workers = Workers::start(settings).await?;
+        let catalogue = Catalogue::open(data_dir, store.clone(), workers.clone(), Arc::clone(&clock))?;
+        catalogue.accept_bundled().await?;
+        catalogue.scan().await?;
+        let runner = Runner::new(
+            store.clone(),
+            catalogue.clone(),
+            workers.clone(),
+            Arc::clone(&clock),
+            config.runner.clone(),
+        );
+        Ok(Self { store, workers, catalogue, runner, clock, _lock: lock })
+    }
+}

@@ -1,0 +1,297 @@
+//! One run from its start to its end.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::answers::Answers;
+use super::bisect::{self, ItemResult, Poison};
+use super::outcome;
+use super::prepare::{ReadyPolicy, ReadyScorer, ready_policy};
+use super::{Runner, RunnerError};
+use crate::domain::completion::Presence;
+use crate::domain::ids::RunId;
+use crate::domain::plugin::{Cause, Unscored};
+use crate::domain::run::{Progress, Run, RunState};
+use crate::protocol::JobItem;
+use crate::store::{AnswerOutcome, BatchItem, ScorerOutcomes, StoreError};
+use crate::targets::TargetClient;
+use crate::workers::ScorerCall;
+
+/// What every batch of a run needs.
+struct Context {
+    run: RunId,
+    scorers: Vec<ReadyScorer>,
+    calls: Vec<ScorerCall>,
+    rows: Arc<[i64]>,
+    policy: Option<ReadyPolicy>,
+    poison: Vec<Poison>,
+    target: Option<TargetClient>,
+}
+
+impl Runner {
+    /// Executes a run and records how it ended. When the process stops first,
+    /// the run stays open for the next one.
+    pub(super) async fn execute_to_the_end(&self, id: RunId, cancel: CancellationToken) {
+        let result = tokio::select! {
+            () = cancel.cancelled() => return,
+            result = self.execute(id) => result,
+        };
+        let finished_at = self.shared.clock.now();
+        let ended = match result {
+            Ok(started_at) => RunState::Finished { started_at, finished_at },
+            // Cancelled in the very moment of a commit.
+            Err(RunnerError::Store(StoreError::Conflict(_))) => return,
+            Err(error) => {
+                tracing::error!(run.id = %id, %error, "run failed");
+                RunState::Failed { finished_at, reason: error.to_string() }
+            }
+        };
+        metrics::counter!("assay_runs_total", "state" => ended.as_str()).increment(1);
+        if let Err(error) = self.shared.store.run_end(id, ended).await {
+            tracing::error!(run.id = %id, %error, "failed to record the end of a run");
+        }
+    }
+
+    async fn execute(&self, id: RunId) -> Result<crate::domain::clock::Timestamp, RunnerError> {
+        let run = self.shared.store.run_get(id).await?;
+        let (started_at, context, mut answers, mut progress) = match run.state {
+            RunState::Running { started_at } => {
+                let (context, answers) = self.pick_up(&run).await?;
+                (started_at, context, answers, run.progress)
+            }
+            _ => self.begin(&run).await?,
+        };
+        self.report(id, progress);
+        tracing::info!(run.id = %id, total = progress.total, done = progress.done, "run goes on");
+        let context = Arc::new(context);
+        let mut batches = JoinSet::new();
+        loop {
+            let taken = answers.next(self).await?;
+            let at_end = taken.is_empty();
+            for batch in self.split(&context, taken) {
+                // The permit bounds batches over all runs, and so the memory.
+                let permit = loop {
+                    tokio::select! {
+                        permit = self.shared.batches.acquire() => {
+                            break permit.expect("the semaphore is never closed");
+                        }
+                        Some(done) = batches.join_next() => self.count(id, &mut progress, done)?,
+                    }
+                };
+                permit.forget();
+                let (runner, context) = (self.clone(), Arc::clone(&context));
+                batches.spawn(async move {
+                    let _place = Place(&runner);
+                    runner.score_and_commit(&context, batch).await
+                });
+            }
+            while let Some(done) = batches.try_join_next() {
+                self.count(id, &mut progress, done)?;
+            }
+            if at_end {
+                break;
+            }
+        }
+        while let Some(done) = batches.join_next().await {
+            self.count(id, &mut progress, done)?;
+        }
+        Ok(started_at)
+    }
+
+    fn count(
+        &self,
+        id: RunId,
+        progress: &mut Progress,
+        done: Result<Result<u64, RunnerError>, tokio::task::JoinError>,
+    ) -> Result<(), RunnerError> {
+        progress.done += done.expect("scoring a batch does not panic")?;
+        self.report(id, *progress);
+        Ok(())
+    }
+
+    fn report(&self, id: RunId, progress: Progress) {
+        if let Some(open) = self.open().get(&id) {
+            open.progress.send_replace(progress);
+        }
+    }
+
+    async fn begin(
+        &self,
+        run: &Run,
+    ) -> Result<(crate::domain::clock::Timestamp, Context, Answers, Progress), RunnerError> {
+        let source = &run.definition.source;
+        let (scorers, policy) = self.prepare(&run.definition).await?;
+        let version =
+            self.shared.store.reference_set_version(source.reference_set.clone(), source.version).await?;
+        let total = Answers::count(self, version, source).await?;
+        let started_at = self.shared.clock.now();
+        let pinned = scorers.iter().map(|ready| ready.scorer.clone()).collect();
+        let rows = self.shared.store.run_start(run.id, version, pinned, total, started_at).await?;
+        let rows = rows.into_iter().map(|pinned| pinned.row).collect();
+        let answers = Answers::new(run.id, version, source.clone(), self.shared.limits.batch_items_max);
+        let context = self.context(run, scorers, policy, rows)?;
+        Ok((started_at, context, answers, Progress { total, done: 0 }))
+    }
+
+    async fn pick_up(&self, run: &Run) -> Result<(Context, Answers), RunnerError> {
+        let (version, pinned) = self.shared.store.run_pinned(run.id).await?;
+        let rows = pinned.iter().map(|pinned| pinned.row).collect();
+        let mut scorers = Vec::new();
+        for pinned in pinned {
+            scorers.push(self.load_pinned(pinned.scorer).await?);
+        }
+        let policy = match &run.definition.completion {
+            Some(policy) => Some(ready_policy(policy, &scorers).map_err(RunnerError::Definition)?),
+            None => None,
+        };
+        let source = run.definition.source.clone();
+        let answers = Answers::new(run.id, version, source, self.shared.limits.batch_items_max);
+        Ok((self.context(run, scorers, policy, rows)?, answers))
+    }
+
+    fn context(
+        &self,
+        run: &Run,
+        scorers: Vec<ReadyScorer>,
+        policy: Option<ReadyPolicy>,
+        rows: Arc<[i64]>,
+    ) -> Result<Context, RunnerError> {
+        let calls = scorers
+            .iter()
+            .map(|ready| ScorerCall {
+                plugin: Arc::clone(&ready.artifact),
+                config: Arc::clone(&ready.config),
+            })
+            .collect();
+        let poison = scorers.iter().map(|_| Poison::default()).collect();
+        let target = match &run.definition.source.target {
+            Some(target) => {
+                let clock = Arc::clone(&self.shared.clock);
+                Some(TargetClient::new(target)?.with_clock(move || clock.now().0))
+            }
+            None => None,
+        };
+        Ok(Context { run: run.id, scorers, calls, rows, policy, poison, target })
+    }
+
+    /// Cuts what was taken into batches within every scorer's limits.
+    fn split(&self, context: &Context, taken: Vec<BatchItem>) -> Vec<Vec<BatchItem>> {
+        let limits = &self.shared.limits;
+        let batch_max = context.scorers.iter().map(|ready| ready.batch_max).min().unwrap_or(u32::MAX);
+        let items_max = batch_max.min(limits.batch_items_max).max(1) as usize;
+        let mut batches = Vec::new();
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for item in taken {
+            let size = size(&item);
+            if batch.len() == items_max || (bytes + size > limits.batch_bytes_max && !batch.is_empty()) {
+                batches.push(std::mem::take(&mut batch));
+                bytes = 0;
+            }
+            bytes += size;
+            batch.push(item);
+        }
+        if !batch.is_empty() {
+            batches.push(batch);
+        }
+        batches
+    }
+
+    async fn score_and_commit(
+        &self,
+        context: &Context,
+        mut batch: Vec<BatchItem>,
+    ) -> Result<u64, RunnerError> {
+        if let Some(client) = &context.target {
+            self.ask(context.run, client, &mut batch).await?;
+        }
+        let outcomes = self.score(context, batch).await;
+        metrics::counter!("assay_answers_scored_total").increment(outcomes.len() as u64);
+        let rows = Arc::clone(&context.rows);
+        Ok(self.shared.store.outcomes_commit(context.run, rows, outcomes).await?)
+    }
+
+    async fn score(&self, context: &Context, batch: Vec<BatchItem>) -> Vec<AnswerOutcome> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut jobs = Vec::new();
+        let mut waiting = Vec::new();
+        for item in batch {
+            let presence = item
+                .answer
+                .as_ref()
+                .map(|(_, present)| if *present { Presence::Given } else { Presence::Missing });
+            match self.not_for_plugins(&item) {
+                Some(why) => {
+                    let scorers: Vec<_> =
+                        context.scorers.iter().map(|_| ScorerOutcomes::Unscored(why.clone())).collect();
+                    outcomes.push(finish(context, &item, presence, scorers));
+                }
+                None => {
+                    let answer = item.answer.as_ref().map(|(answer, _)| answer.clone()).unwrap_or_default();
+                    jobs.push(JobItem { id: item.key.clone(), item: item.payload.clone(), answer });
+                    waiting.push((item, presence));
+                }
+            }
+        }
+        if !jobs.is_empty() {
+            let max = self.shared.limits.poison_items_max;
+            let results =
+                bisect::score(&self.shared.workers, jobs.into(), &context.calls, &context.poison, max).await;
+            let mut columns: Vec<_> = results.into_iter().map(Vec::into_iter).collect();
+            for (item, presence) in waiting {
+                let scorers = columns
+                    .iter_mut()
+                    .zip(&context.scorers)
+                    .map(|(column, ready)| {
+                        let result: ItemResult = column.next().expect("each call has a result for each item");
+                        outcome::check(result, &ready.scorer.outputs)
+                    })
+                    .collect();
+                outcomes.push(finish(context, &item, presence, scorers));
+            }
+        }
+        outcomes
+    }
+
+    /// Why an item is not given to any plugin.
+    fn not_for_plugins(&self, item: &BatchItem) -> Option<Unscored> {
+        let limit = self.shared.limits.batch_bytes_max;
+        match &item.answer {
+            None => Some(Unscored { cause: Cause::NoAnswer, message: "no answer is recorded".into() }),
+            Some((_, false)) => {
+                Some(Unscored { cause: Cause::NoAnswer, message: "the product gave no answer".into() })
+            }
+            Some(_) if size(item) > limit => {
+                let message = format!("the item has {} bytes, over the limit of {limit}", size(item));
+                Some(Unscored { cause: Cause::TooLarge, message })
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// A batch's place among those under way; free again when dropped.
+struct Place<'a>(&'a Runner);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.shared.batches.add_permits(1);
+    }
+}
+
+fn size(item: &BatchItem) -> usize {
+    item.payload.len() + item.answer.as_ref().map_or(0, |(answer, _)| answer.len())
+}
+
+fn finish(
+    context: &Context,
+    item: &BatchItem,
+    presence: Option<Presence>,
+    scorers: Vec<ScorerOutcomes>,
+) -> AnswerOutcome {
+    let class = item.request_class.as_deref();
+    let completion = outcome::completion(context.policy.as_ref(), class, presence, &scorers);
+    AnswerOutcome { item: item.item, trial: item.trial, completion, scorers }
+}

@@ -1,0 +1,256 @@
+//! A run's figures, with their intervals.
+
+use serde::Serialize;
+
+use super::{Runner, RunnerError};
+use crate::domain::completion::CompletionCounts;
+use crate::domain::digest::Digest;
+use crate::domain::ids::RunId;
+use crate::domain::plugin::Cause;
+use crate::domain::run::Run;
+use crate::stats::{Interval, clustered_proportion, wilson};
+use crate::store::{ClassCompletion, OutputSummary, UnscoredRow};
+
+/// Level of every interval.
+const CONFIDENCE: f64 = 0.95;
+/// The name of items without a request class.
+const UNCLASSIFIED: &str = "unclassified";
+
+/// What a run found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunResult {
+    /// The run.
+    pub run: Run,
+    /// Task completion over all classes; none without a completion rule.
+    pub completion: Option<CompletionResult>,
+    /// Task completion by request class.
+    pub classes: Vec<ClassResult>,
+    /// Each scorer's figures.
+    pub scorers: Vec<ScorerResult>,
+}
+
+/// A task completion rate and how far it can be trusted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CompletionResult {
+    /// Completed among the determined; none where nothing is determined.
+    pub rate: Option<f64>,
+    /// Determined answers: what the rate is taken over.
+    pub n: u64,
+    /// The rate's interval; none where no honest one can be given.
+    pub interval: Option<Interval>,
+    /// How the interval was made: `wilson`, or `wilson_clustered` where items
+    /// have several answers.
+    pub interval_method: &'static str,
+    /// The interval's level.
+    pub confidence: f64,
+    /// Answers by completion.
+    pub counts: CompletionCounts,
+    /// Share of undetermined answers.
+    pub undetermined_share: f64,
+    /// The rate with every undetermined answer counted wrong, and counted right.
+    pub bounds: Interval,
+    /// More is undetermined than the limit allows: the rate is not to be relied on.
+    pub flagged: bool,
+    /// Items; fewer than answers where items have several.
+    pub clusters: u64,
+    /// Variance of the rate over that of independent answers; 1 with one
+    /// answer an item.
+    pub design_effect: f64,
+}
+
+/// Task completion of one request class.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassResult {
+    /// The class.
+    pub request_class: String,
+    /// Its completion.
+    #[serde(flatten)]
+    pub completion: CompletionResult,
+}
+
+/// One scorer's figures.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScorerResult {
+    /// Name in the evaluation.
+    pub name: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// The plugin's version.
+    pub version: String,
+    /// Digest of its component.
+    pub digest: Digest,
+    /// Each output's figures.
+    pub outputs: Vec<OutputResult>,
+    /// Answers that it failed on, by cause.
+    pub failed: Vec<CauseCount>,
+    /// Answers that it skipped, by cause.
+    pub skipped: Vec<CauseCount>,
+}
+
+/// One output's figures.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutputResult {
+    /// Its name.
+    pub name: String,
+    /// Scores.
+    pub scored: u64,
+    /// Their mean; a share of yes where the output is yes or no.
+    pub mean: Option<f64>,
+    /// The least.
+    pub min: Option<f64>,
+    /// The greatest.
+    pub max: Option<f64>,
+    /// Answers that this output alone is missing for.
+    pub missing: u64,
+}
+
+/// Answers without a score, by cause.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CauseCount {
+    /// Why.
+    pub cause: Cause,
+    /// How many answers.
+    pub count: u64,
+    /// One of the messages.
+    pub example: String,
+}
+
+impl Runner {
+    /// A run's figures so far; final once it is finished.
+    pub async fn result(&self, id: RunId) -> Result<RunResult, RunnerError> {
+        let store = &self.shared.store;
+        let run = store.run_get(id).await?;
+        let classes = store.completion_by_class(id).await?;
+        let outputs = store.output_summaries(id).await?;
+        let unscored = store.unscored_counts(id).await?;
+        let share_max = self.shared.limits.undetermined_share_max;
+        let all: Vec<_> = classes.iter().flat_map(|class| class.items.iter().copied()).collect();
+        let completion = run.definition.completion.as_ref().and_then(|_| completion(&all, share_max));
+        let classes = classes.into_iter().filter_map(|class| class_result(class, share_max)).collect();
+        let scorers = run
+            .scorers
+            .iter()
+            .enumerate()
+            .map(|(index, scorer)| ScorerResult {
+                name: scorer.name.clone(),
+                plugin: scorer.plugin.clone(),
+                version: scorer.version.clone(),
+                digest: scorer.digest,
+                outputs: scorer
+                    .outputs
+                    .iter()
+                    .enumerate()
+                    .map(|(output, declared)| {
+                        output_result(index, output, &declared.name, &outputs, &unscored)
+                    })
+                    .collect(),
+                failed: causes(&unscored, index, |cause| !cause.is_skip()),
+                skipped: causes(&unscored, index, Cause::is_skip),
+            })
+            .collect();
+        Ok(RunResult { run, completion, classes, scorers })
+    }
+}
+
+fn class_result(class: ClassCompletion, share_max: f64) -> Option<ClassResult> {
+    Some(ClassResult {
+        completion: completion(&class.items, share_max)?,
+        request_class: class.request_class.unwrap_or_else(|| UNCLASSIFIED.to_owned()),
+    })
+}
+
+/// From each item's (completed, not completed, undetermined); none without items.
+fn completion(items: &[(u32, u32, u32)], share_max: f64) -> Option<CompletionResult> {
+    let mut counts = CompletionCounts::default();
+    for (completed, not_completed, undetermined) in items {
+        counts.completed += u64::from(*completed);
+        counts.not_completed += u64::from(*not_completed);
+        counts.undetermined += u64::from(*undetermined);
+    }
+    let (low, high) = counts.bounds()?;
+    let undetermined_share = counts.undetermined_share()?;
+    let n = counts.completed + counts.not_completed;
+    let one_answer_each =
+        items.iter().all(|(completed, not, undetermined)| completed + not + undetermined == 1);
+    let (interval, interval_method, design_effect) = if one_answer_each {
+        (wilson(counts.completed, n, CONFIDENCE).ok(), "wilson", 1.0)
+    } else {
+        let clusters: Vec<_> = items
+            .iter()
+            .map(|(completed, not_completed, _)| {
+                (u64::from(*completed), u64::from(*completed) + u64::from(*not_completed))
+            })
+            .collect();
+        let found = clustered_proportion(&clusters, CONFIDENCE);
+        let design_effect = found.map_or(1.0, |found| found.design_effect);
+        (found.and_then(|found| found.interval), "wilson_clustered", design_effect)
+    };
+    Some(CompletionResult {
+        rate: counts.rate(),
+        n,
+        interval,
+        interval_method,
+        confidence: CONFIDENCE,
+        counts,
+        undetermined_share,
+        bounds: Interval { low, high },
+        flagged: undetermined_share > share_max,
+        clusters: items.len() as u64,
+        design_effect,
+    })
+}
+
+fn output_result(
+    scorer: usize,
+    output: usize,
+    name: &str,
+    summaries: &[OutputSummary],
+    unscored: &[UnscoredRow],
+) -> OutputResult {
+    let summary = summaries.iter().find(|summary| (summary.scorer, summary.output) == (scorer, output));
+    OutputResult {
+        name: name.to_owned(),
+        scored: summary.map_or(0, |summary| summary.count),
+        mean: summary.and_then(|summary| summary.mean),
+        min: summary.and_then(|summary| summary.min),
+        max: summary.and_then(|summary| summary.max),
+        missing: unscored
+            .iter()
+            .filter(|row| row.scorer == scorer && row.output == Some(output))
+            .map(|row| row.count)
+            .sum(),
+    }
+}
+
+fn causes(unscored: &[UnscoredRow], scorer: usize, wanted: impl Fn(Cause) -> bool) -> Vec<CauseCount> {
+    unscored
+        .iter()
+        .filter(|row| row.scorer == scorer && row.output.is_none() && wanted(row.cause))
+        .map(|row| CauseCount { cause: row.cause, count: row.count, example: row.example.clone() })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_answer_each_gives_wilsons_interval_over_the_determined() {
+        let items = [[(1, 0, 0); 8].as_slice(), &[(0, 1, 0); 2], &[(0, 0, 1); 1]].concat();
+        let found = completion(&items, 0.02).expect("there are items");
+        assert_eq!((found.rate, found.n, found.interval_method), (Some(0.8), 10, "wilson"));
+        // scipy.stats.binomtest(8, 10).proportion_ci(.95, method="wilson"), SciPy 1.17.1.
+        let interval = found.interval.expect("ten are determined");
+        assert!((interval.low - 0.490162471536642).abs() < 1e-9, "{interval:?}");
+        assert!(found.flagged, "1 of 11 is undetermined");
+        assert_eq!(found.bounds, Interval { low: 8.0 / 11.0, high: 9.0 / 11.0 });
+    }
+
+    #[test]
+    fn several_answers_an_item_are_clustered() {
+        let found = completion(&[(3, 0, 0); 30], 0.02).expect("there are items");
+        assert_eq!((found.n, found.clusters, found.interval_method), (90, 30, "wilson_clustered"));
+        assert_eq!(found.design_effect, 3.0);
+        assert!(completion(&[], 0.02).is_none());
+    }
+}
