@@ -10,6 +10,7 @@ pub mod domain;
 pub mod protocol;
 pub mod runner;
 pub mod sandbox;
+pub mod scheduler;
 pub mod stats;
 pub mod store;
 pub mod targets;

@@ -11,7 +11,7 @@ use super::digest::Digest;
 use super::ids::EvaluationId;
 use super::plugin::Output;
 use super::reference_set::DEFAULT_RECORDING;
-use super::schedule::CronSchedule;
+use super::schedule::{CronSchedule, ScheduleError};
 use super::target::Target;
 
 /// A stored evaluation.
@@ -147,19 +147,52 @@ impl CompletionPolicy {
     }
 }
 
-/// When an evaluation runs by itself.
+/// When an evaluation runs by itself: cron and time zone, and two policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "ScheduleFields", into = "ScheduleFields")]
 pub struct Schedule {
     /// Five-field cron with its time zone.
-    #[serde(flatten)]
     pub when: CronSchedule,
     /// What becomes of ticks that nobody was there for.
-    #[serde(default)]
     pub missed: MissedPolicy,
     /// What a tick does while an earlier run goes on.
-    #[serde(default)]
     pub overlap: OverlapPolicy,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScheduleFields {
+    cron: String,
+    #[serde(default = "utc")]
+    time_zone: String,
+    #[serde(default)]
+    missed: MissedPolicy,
+    #[serde(default)]
+    overlap: OverlapPolicy,
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+impl TryFrom<ScheduleFields> for Schedule {
+    type Error = ScheduleError;
+
+    fn try_from(fields: ScheduleFields) -> Result<Self, ScheduleError> {
+        let when = CronSchedule::parse(&fields.cron, &fields.time_zone)?;
+        Ok(Self { when, missed: fields.missed, overlap: fields.overlap })
+    }
+}
+
+impl From<Schedule> for ScheduleFields {
+    fn from(schedule: Schedule) -> Self {
+        Self {
+            cron: schedule.when.expression().to_owned(),
+            time_zone: schedule.when.time_zone().to_string(),
+            missed: schedule.missed,
+            overlap: schedule.overlap,
+        }
+    }
 }
 
 /// Ticks that were missed while the daemon was down.

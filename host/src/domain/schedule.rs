@@ -32,7 +32,8 @@
 //! So `*/15 * * * *` stays every 15 minutes of real time, and `30 2 * * *` runs
 //! exactly once a day. Vixie's cron also counts a minute field that begins with
 //! `*` as an interval; here `*/15 2 * * *` is an appointment, since on the day
-//! without a two o'clock it would not run at all.
+//! without a two o'clock it would not run at all. The time zone tables are those
+//! of the build, and know no change of the clock after 2099.
 //!
 //! The matching is our own because croner 4.0.3 makes `0 0 */2 * MON` due on
 //! every odd date and every Monday, drops `*/15 2 * * *` in New York on
@@ -40,7 +41,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::{GapInfo, Tz};
 use serde::{Deserialize, Serialize};
 
@@ -160,40 +161,33 @@ impl CronSchedule {
     /// The first due instant later than `instant`; none only at the end of representable time.
     pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let zone = &self.time_zone;
-        let local = self.clock(instant, Days::new(0))?;
+        let offset = zone.offset_from_utc_datetime(&instant.naive_utc());
+        let today = instant.naive_utc().checked_add_offset(offset.fix())?.date();
         match self.cadence {
-            Cadence::Appointment => self.first_due(local, instant, |minute| {
+            Cadence::Appointment => self.first_due(today, instant, |minute| {
                 let read = zone.from_local_datetime(&minute).earliest();
                 read.or_else(|| GapInfo::new(&minute, zone)?.end)
             }),
             // The first and the second readings of repeated times are each in order, but not together.
-            // A second reading still ahead may be a local time that the clock has already shown once,
-            // so that search starts where the clock of the next day, then set back, would be now.
+            // A second reading still ahead may belong to yesterday, where a clock is set back past midnight.
             Cadence::Interval => {
-                let set_back = local.min(self.clock(instant, Days::new(1))?);
-                let first = self.first_due(local, instant, |at| zone.from_local_datetime(&at).earliest());
-                let second = self.first_due(set_back, instant, |at| zone.from_local_datetime(&at).latest());
+                let first = self.first_due(today, instant, |at| zone.from_local_datetime(&at).earliest());
+                let yesterday = today.pred_opt()?;
+                let second = self.first_due(yesterday, instant, |at| zone.from_local_datetime(&at).latest());
                 first.into_iter().chain(second).min()
             }
         }
     }
 
-    /// The first local minute from `start` on that `read` maps to an instant later than `instant`.
+    /// The first local minute, from the day `start` on, that `read` maps to an instant later than `instant`.
     fn first_due(
         &self,
-        start: NaiveDateTime,
+        start: NaiveDate,
         instant: DateTime<Utc>,
         read: impl Fn(NaiveDateTime) -> Option<DateTime<Tz>>,
     ) -> Option<DateTime<Utc>> {
-        let minutes = self.days_from(start.date()).flat_map(|day| self.minutes_of(day));
+        let minutes = self.days_from(start).flat_map(|day| self.minutes_of(day));
         minutes.filter_map(read).map(|due| due.to_utc()).find(|due| *due > instant)
-    }
-
-    /// What a local clock shows at `instant` if it runs as it will run in `ahead` days.
-    fn clock(&self, instant: DateTime<Utc>, ahead: Days) -> Option<NaiveDateTime> {
-        let utc = instant.naive_utc();
-        let offset = self.time_zone.offset_from_utc_datetime(&utc.checked_add_days(ahead)?);
-        utc.checked_add_offset(offset.fix())
     }
 
     /// The matching days from `start` on, as far as the horizon.
@@ -400,7 +394,7 @@ fn expand(expression: &str) -> Result<&str, ScheduleError> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{NaiveTime, TimeDelta, Timelike};
+    use chrono::{Days, NaiveTime, TimeDelta, Timelike};
     use proptest::prelude::*;
 
     use super::*;
@@ -505,6 +499,13 @@ mod tests {
         assert_eq!(late, ["04-04 23:30-03:00", "04-05 23:30-04:00"]);
         let saturdays = next("30 * * * SAT", "America/Santiago", "2026-04-05T02:00:00Z", 3);
         assert_eq!(saturdays, ["04-04 23:30-03:00", "04-04 23:30-04:00", "04-11 00:30-04:00"]);
+    }
+
+    #[test]
+    fn an_interval_goes_back_to_yesterday_with_the_clock() {
+        // St. John's, 2010-11-07: 00:01 -02:30 becomes 23:01 -03:30 of the day before.
+        let due = next("*/20 * * * SAT", "America/St_Johns", "2010-11-07T02:30:00Z", 3);
+        assert_eq!(due, ["11-06 23:20-03:30", "11-06 23:40-03:30", "11-13 00:00-03:30"]);
     }
 
     #[test]

@@ -56,6 +56,8 @@ impl Runner {
 
     async fn execute(&self, id: RunId) -> Result<crate::domain::clock::Timestamp, RunnerError> {
         let run = self.shared.store.run_get(id).await?;
+        let turn = self.turn(run.evaluation);
+        let _turn = turn.lock().await;
         let (started_at, context, mut answers, mut progress) = match run.state {
             RunState::Running { started_at } => {
                 let (context, answers) = self.pick_up(&run).await?;

@@ -69,6 +69,8 @@ struct Shared {
     limits: config::Runner,
     batches: Semaphore,
     open: Mutex<HashMap<RunId, Open>>,
+    /// Runs of one evaluation go one after another, in the order of their making.
+    turns: Mutex<HashMap<EvaluationId, Arc<tokio::sync::Mutex<()>>>>,
     stopping: CancellationToken,
 }
 
@@ -96,6 +98,7 @@ impl Runner {
             limits,
             batches,
             open: Mutex::default(),
+            turns: Mutex::default(),
             stopping: CancellationToken::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -202,6 +205,12 @@ impl Runner {
             runner.execute_to_the_end(id, cancel).await;
             runner.open().remove(&id);
         });
+    }
+
+    fn turn(&self, evaluation: EvaluationId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.shared.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(evaluation).or_default())
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Open>> {
