@@ -5,8 +5,10 @@
 
 pub mod app;
 pub mod catalogue;
+pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod http;
 pub mod protocol;
 pub mod runner;
 pub mod sandbox;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Whether a task was completed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Completion {
     /// The rule holds.
@@ -28,7 +28,7 @@ pub enum Presence {
 }
 
 /// What counts as correct for a request class.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum CompletionRule {
     /// An output is at least a threshold, in the output's own range.
@@ -41,11 +41,13 @@ pub enum CompletionRule {
     /// Every rule holds. An empty list holds.
     All {
         /// The rules.
+        #[schema(no_recursion)]
         all: Vec<CompletionRule>,
     },
     /// At least one rule holds. An empty list does not hold.
     Any {
         /// The rules.
+        #[schema(no_recursion)]
         any: Vec<CompletionRule>,
     },
 }
@@ -109,7 +111,7 @@ impl CompletionRule {
 }
 
 /// How many items ended in each of the three ways.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[expect(missing_docs, reason = "named after the three values")]
 pub struct CompletionCounts {
     pub completed: u64,

@@ -15,7 +15,7 @@ use super::schedule::{CronSchedule, ScheduleError};
 use super::target::Target;
 
 /// A stored evaluation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Evaluation {
     /// Id.
     pub id: EvaluationId,
@@ -23,6 +23,7 @@ pub struct Evaluation {
     #[serde(flatten)]
     pub definition: Definition,
     /// When it runs by itself.
+    #[schema(value_type = Option<ScheduleFields>)]
     pub schedule: Option<Schedule>,
     /// The next run that is due by the schedule.
     pub next_due_at: Option<Timestamp>,
@@ -33,7 +34,7 @@ pub struct Evaluation {
 }
 
 /// What an evaluation does, as users write it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// Name, unique.
@@ -48,7 +49,7 @@ pub struct Definition {
 }
 
 /// Where items and answers come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// Name of the reference set.
@@ -84,7 +85,7 @@ impl Source {
 }
 
 /// A plugin with its configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scorer {
     /// The plugin's name.
@@ -97,6 +98,7 @@ pub struct Scorer {
     pub name: Option<String>,
     /// The plugin's configuration.
     #[serde(default = "empty_object")]
+    #[schema(value_type = Object)]
     pub config: serde_json::Value,
 }
 
@@ -112,7 +114,7 @@ impl Scorer {
 }
 
 /// What counts as correct: one rule for all, or one for each request class.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum CompletionPolicy {
     /// One rule.
@@ -159,14 +161,19 @@ pub struct Schedule {
     pub overlap: OverlapPolicy,
 }
 
-#[derive(Serialize, Deserialize)]
+/// A schedule as users write it.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ScheduleFields {
+pub struct ScheduleFields {
+    /// Five-field cron, or a macro such as `@nightly`.
     cron: String,
+    /// IANA name of the time zone; UTC where it is missing.
     #[serde(default = "utc")]
     time_zone: String,
+    /// What becomes of ticks that nobody was there for.
     #[serde(default)]
     missed: MissedPolicy,
+    /// What a tick does while an earlier run goes on.
     #[serde(default)]
     overlap: OverlapPolicy,
 }
@@ -196,7 +203,7 @@ impl From<Schedule> for ScheduleFields {
 }
 
 /// Ticks that were missed while the daemon was down.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MissedPolicy {
     /// One run makes up for all of them.
@@ -207,7 +214,7 @@ pub enum MissedPolicy {
 }
 
 /// A tick while an earlier run of the same evaluation goes on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OverlapPolicy {
     /// The new run is skipped, and that is recorded.
@@ -220,7 +227,7 @@ pub enum OverlapPolicy {
 }
 
 /// Something wrong with a definition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DefinitionProblem {
     /// JSON Pointer into the definition.
     pub path: String,

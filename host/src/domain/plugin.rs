@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a plugin can do, by the interfaces that its component exports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Capability {
     /// Gives scores.
@@ -38,7 +38,7 @@ pub struct Descriptor {
 }
 
 /// What an output's value may be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputKind {
     /// A number in a closed range.
@@ -55,7 +55,7 @@ pub enum OutputKind {
 }
 
 /// Which way is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Direction {
@@ -65,7 +65,7 @@ pub enum Direction {
 }
 
 /// One output of a configured plugin.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Output {
     /// Name, unique within the plugin's configuration.
     pub name: String,
@@ -99,7 +99,7 @@ pub enum Value {
 }
 
 /// Where in the interaction a claim is grounded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Evidence {
     /// Field of the interaction.
     pub field: String,
@@ -155,7 +155,7 @@ pub struct Unscored {
 }
 
 /// Why an (item, scorer) has no score. Each is either failed or skipped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The plugin trapped; the message holds its panic text where there is one.

@@ -14,7 +14,7 @@ use super::interaction::{Answer, Document, Item, Message, Part, Timing, ToolCall
 pub const DEFAULT_RECORDING: &str = "default";
 
 /// A reference set across its versions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ReferenceSet {
     /// Id.
     pub id: ReferenceSetId,
@@ -27,7 +27,7 @@ pub struct ReferenceSet {
 }
 
 /// One version of a reference set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Version {
     /// 1 for the first.
     pub number: u32,

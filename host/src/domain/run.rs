@@ -9,7 +9,7 @@ use super::ids::{EvaluationId, RunId};
 use super::plugin::Output;
 
 /// A stored run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Run {
     /// Id.
     pub id: RunId,
@@ -33,7 +33,7 @@ pub struct Run {
 }
 
 /// How far a run is. Its unit is an item's answer: a trial.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Progress {
     /// Answers to score; 0 before the start.
     pub total: u64,
@@ -42,7 +42,7 @@ pub struct Progress {
 }
 
 /// What started a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// Someone asked.
@@ -52,7 +52,7 @@ pub enum Trigger {
 }
 
 /// Where a run stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum RunState {
     /// It waits for its turn.
@@ -110,7 +110,7 @@ impl RunState {
 }
 
 /// A scorer as a run pinned it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RunScorer {
     /// Name in the results.
     pub name: String,
@@ -123,6 +123,7 @@ pub struct RunScorer {
     /// The contract that it was made for.
     pub contract: String,
     /// Its configuration.
+    #[schema(value_type = Object)]
     pub config: serde_json::Value,
     /// What it gives.
     pub outputs: Vec<Output>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// How to ask. It names where a key is and never holds one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// Which protocol.
@@ -51,7 +51,7 @@ pub struct Target {
 }
 
 /// The protocol of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetKind {
     /// `POST {base_url}/chat/completions`.
@@ -60,12 +60,13 @@ pub enum TargetKind {
 
 /// Where a key is read from, each time it is used: `{"env": "NAME"}` or
 /// `{"file": "path"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeySource {
     /// An environment variable of the host.
     Env(String),
     /// A file that the host can read; blanks around the key are left out.
+    #[schema(value_type = String)]
     File(PathBuf),
 }
 

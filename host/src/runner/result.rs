@@ -17,7 +17,7 @@ const CONFIDENCE: f64 = 0.95;
 const UNCLASSIFIED: &str = "unclassified";
 
 /// What a run found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RunResult {
     /// The run.
     pub run: Run,
@@ -30,7 +30,7 @@ pub struct RunResult {
 }
 
 /// A task completion rate and how far it can be trusted.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct CompletionResult {
     /// Completed among the determined; none where nothing is determined.
     pub rate: Option<f64>,
@@ -59,7 +59,7 @@ pub struct CompletionResult {
 }
 
 /// Task completion of one request class.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ClassResult {
     /// The class.
     pub request_class: String,
@@ -69,7 +69,7 @@ pub struct ClassResult {
 }
 
 /// One scorer's figures.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ScorerResult {
     /// Name in the evaluation.
     pub name: String,
@@ -88,7 +88,7 @@ pub struct ScorerResult {
 }
 
 /// One output's figures.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct OutputResult {
     /// Its name.
     pub name: String,
@@ -105,7 +105,7 @@ pub struct OutputResult {
 }
 
 /// Answers without a score, by cause.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct CauseCount {
     /// Why.
     pub cause: Cause,

@@ -8,7 +8,7 @@ use crate::domain::digest::Digest;
 
 /// What a token may do. Each role may do what those before it may, but for
 /// `ingest`, which may send traffic and nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, clap::ValueEnum, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Send traffic.
@@ -22,7 +22,7 @@ pub enum Role {
 }
 
 /// A token, without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Token {
     /// Name, unique among those that are not revoked.
     pub name: String,

@@ -1,0 +1,186 @@
+//! The commands, one file each.
+//!
+//! A command prints for people, and JSON with `--json`. Exit codes: 0 done,
+//! 1 it failed, 2 wrong usage, file or configuration, 3 the run finished and
+//! missed what `--fail-under` asks.
+
+mod config;
+mod demo;
+mod plugin;
+mod progress;
+mod reference_set;
+mod run;
+mod serve;
+mod table;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, ConfigError, LogFormat};
+use crate::worker;
+
+/// It failed.
+const FAILED: u8 = 1;
+/// Wrong usage, file or configuration.
+const WRONG: u8 = 2;
+/// The run missed its mark.
+const MISSED: u8 = 3;
+
+/// Measures the quality of an LLM product in production.
+#[derive(Parser)]
+#[command(name = "assay", version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, \
+    3 the run finished and missed --fail-under.")]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args)]
+struct Common {
+    /// Configuration file
+    #[arg(long, global = true, env = "ASSAY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where everything is kept; stands over the configuration
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Print JSON instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve(serve::Serve),
+    /// Run an evaluation from a file, without a daemon
+    Run(run::Run),
+    /// Show the whole way once, with example data, and serve the result
+    Demo(demo::Demo),
+    /// List, inspect and change plugins
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+    /// Make, list and revoke API tokens
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Import and list reference sets
+    #[command(subcommand)]
+    ReferenceSet(reference_set::ReferenceSet),
+    /// Check and show the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print the API's OpenAPI description
+    Openapi,
+    /// A worker process; started by the daemon only
+    #[command(hide = true)]
+    Worker,
+    /// A compile process; started by the daemon only
+    #[command(hide = true)]
+    CompileWorker,
+}
+
+/// Why a command ended.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let code = if error.is::<ConfigError>() { WRONG } else { FAILED };
+        Self { code, error }
+    }
+}
+
+/// 2: the user has to change something.
+fn wrong(message: impl std::fmt::Display) -> Failure {
+    Failure { code: WRONG, error: anyhow::anyhow!("{message}") }
+}
+
+/// What a command works with.
+struct Context {
+    config: Config,
+    json: bool,
+}
+
+impl Context {
+    /// Prints a value as JSON, or lets `text` print it for people.
+    fn print<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T)) -> Result<(), Failure> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(value)?);
+        } else {
+            text(value);
+        }
+        Ok(())
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Workers come first: they have no configuration, no environment and no
+    // runtime.
+    let ended = match &cli.command {
+        Command::Worker => worker::run().map_err(Failure::from),
+        Command::CompileWorker => worker::compile_and_exit().map_err(Failure::from),
+        _ => run_command(cli),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {:#}", failure.error);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run_command(cli: Cli) -> Result<(), Failure> {
+    let path = cli.common.config.as_deref();
+    if let Command::Config(command) = &cli.command {
+        return config::run(command, path, cli.common.json);
+    }
+    let mut config = Config::load(path, std::env::vars())?;
+    if let Some(data_dir) = cli.common.data_dir {
+        config.data_dir = data_dir;
+    }
+    let quiet = !matches!(cli.command, Command::Serve(_));
+    start_logs(&config, quiet)?;
+    let context = Context { config, json: cli.common.json };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Serve(command) => serve::run(context, command).await,
+            Command::Run(command) => run::run(context, command).await,
+            Command::Demo(command) => demo::run(context, command).await,
+            Command::Plugin(command) => plugin::run(context, command).await,
+            Command::Token(command) => token::run(context, command).await,
+            Command::ReferenceSet(command) => reference_set::run(context, command).await,
+            Command::Openapi => {
+                println!("{}", crate::http::openapi().to_pretty_json()?);
+                Ok(())
+            }
+            Command::Config(_) | Command::Worker | Command::CompileWorker => unreachable!("handled above"),
+        }
+    })
+}
+
+fn start_logs(config: &Config, quiet: bool) -> Result<(), Failure> {
+    let default = config.log == crate::config::Log::default();
+    let directives = if quiet && default { "warn" } else { &config.log.filter };
+    let filter = EnvFilter::try_new(directives)
+        .map_err(|error| wrong(format!("the setting `log.filter` is wrong: {error}")))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => logs.with_target(false).init(),
+        LogFormat::Json => logs.json().init(),
+    }
+    Ok(())
+}

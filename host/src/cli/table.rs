@@ -1,0 +1,86 @@
+//! Tables for people.
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+
+use crate::runner::{CompletionResult, RunResult};
+
+/// A table with these headings.
+pub fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(headings);
+    table
+}
+
+/// Prints what a run found.
+pub fn print_result(result: &RunResult) {
+    println!("{} · run {} · {}", result.run.definition.name, result.run.id, result.run.state.as_str());
+    if let Some(all) = &result.completion {
+        let mut classes = table(&["request class", "completed", "95 % interval", "n", "undetermined", "bounds"]);
+        if result.classes.len() > 1 || result.classes.iter().any(|class| class.request_class != "unclassified") {
+            for class in &result.classes {
+                classes.add_row(completion_row(&class.request_class, &class.completion));
+            }
+        }
+        classes.add_row(completion_row("all", all));
+        align_right(&mut classes, 1..6);
+        println!("{classes}");
+        if all.flagged {
+            println!(
+                "! {:.1} % of the answers are undetermined: do not rely on the rate, look at the bounds",
+                100.0 * all.undetermined_share
+            );
+        }
+    }
+    let mut outputs = table(&["output", "scored", "mean", "min", "max", "failed", "skipped", "plugin"]);
+    for scorer in &result.scorers {
+        let failed: u64 = scorer.failed.iter().map(|row| row.count).sum();
+        let skipped: u64 = scorer.skipped.iter().map(|row| row.count).sum();
+        for output in &scorer.outputs {
+            outputs.add_row([
+                format!("{}.{}", scorer.name, output.name),
+                output.scored.to_string(),
+                number(output.mean),
+                number(output.min),
+                number(output.max),
+                failed.to_string(),
+                (skipped + output.missing).to_string(),
+                format!("{} {} {}", scorer.plugin, scorer.version, &scorer.digest.to_string()[..19]),
+            ]);
+        }
+    }
+    align_right(&mut outputs, 1..7);
+    println!("{outputs}");
+    for scorer in &result.scorers {
+        for row in scorer.failed.iter().chain(&scorer.skipped) {
+            let what = if row.cause.is_skip() { "skipped" } else { "failed" };
+            println!("{}: {} {what}, {}: {}", scorer.name, row.count, row.cause.as_str(), row.example);
+        }
+    }
+}
+
+fn completion_row(name: &str, found: &CompletionResult) -> [String; 6] {
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    let interval = found.interval.map_or_else(
+        || "too few".into(),
+        |interval| format!("{} – {}", percent(interval.low), percent(interval.high)),
+    );
+    [
+        name.to_owned(),
+        found.rate.map_or_else(|| "–".into(), percent),
+        interval,
+        found.n.to_string(),
+        found.counts.undetermined.to_string(),
+        format!("{} – {}", percent(found.bounds.low), percent(found.bounds.high)),
+    ]
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |value| format!("{value:.4}"))
+}
+
+fn align_right(table: &mut Table, columns: std::ops::Range<usize>) {
+    for column in table.column_iter_mut().skip(columns.start).take(columns.len()) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}

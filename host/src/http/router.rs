@@ -1,0 +1,91 @@
+//! Every route.
+
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::{Redirect, Response};
+use axum::routing::get;
+use axum::{Router, http};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::problem::Problem;
+use super::{Api, auth, evaluations, idempotency, plugins, reference_sets, runs, status};
+use crate::catalogue::COMPONENT_BYTES_MAX;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Assay", description = "Measures the quality of an LLM product in production.", license(
+        name = "Apache-2.0", identifier = "Apache-2.0"
+    )),
+    components(schemas(Problem)),
+    security((), ("token" = [])),
+)]
+struct Documentation;
+
+fn routes() -> OpenApiRouter<Api> {
+    let component_max = usize::try_from(COMPONENT_BYTES_MAX).unwrap_or(usize::MAX) + 1;
+    let mut documentation = Documentation::openapi();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    if let Some(components) = &mut documentation.components {
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+    OpenApiRouter::with_openapi(documentation)
+        .routes(routes!(evaluations::list, evaluations::create))
+        .routes(routes!(evaluations::get, evaluations::change, evaluations::delete))
+        .routes(routes!(evaluations::set_schedule, evaluations::remove_schedule))
+        .routes(routes!(runs::start))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::get))
+        .routes(routes!(runs::result))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::items))
+        .routes(routes!(runs::events))
+        .routes(routes!(reference_sets::list))
+        .routes(routes!(reference_sets::get))
+        .routes(routes!(reference_sets::upload))
+        .routes(routes!(plugins::list))
+        .routes(routes!(plugins::upload).layer(DefaultBodyLimit::max(component_max)))
+        .routes(routes!(plugins::get, plugins::remove))
+        .routes(routes!(plugins::roll_back))
+        .routes(routes!(status::health))
+        .routes(routes!(status::readiness))
+        .routes(routes!(status::version))
+        .routes(routes!(status::prometheus))
+}
+
+/// The API's description.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+/// The API as a service.
+pub fn router(api: Api) -> Router {
+    let (routes, documentation) = routes().split_for_parts();
+    let body_max = api.config.body_bytes_max;
+    let pages = SwaggerUi::new("/docs").url("/openapi.json", documentation);
+    routes
+        .merge(pages)
+        .route("/", get(|| async { Redirect::temporary("/docs") }))
+        .fallback(|uri: http::Uri| async move { Problem::not_found(format!("there is nothing at `{}`", uri.path())) })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(from_fn_with_state(api.clone(), idempotency::remember))
+        .layer(DefaultBodyLimit::max(body_max))
+        .layer(from_fn_with_state(api.clone(), auth::authorize))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            axum::response::IntoResponse::into_response(Problem::internal(&std::fmt::Error))
+        }))
+        .layer(map_response(harden))
+        .with_state(api)
+}
+
+async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert("x-content-type-options", http::HeaderValue::from_static("nosniff"));
+    headers.insert("x-frame-options", http::HeaderValue::from_static("DENY"));
+    headers.insert("referrer-policy", http::HeaderValue::from_static("no-referrer"));
+    response
+}
