@@ -55,8 +55,7 @@ async fn setting(schedule: serde_json::Value, how: &str) -> Setting {
 }
 
 async fn states(setting: &Setting) -> Vec<RunState> {
-    let filter =
-        RunFilter { evaluation: Some(setting.evaluation), limit: 100, ..RunFilter::default() };
+    let filter = RunFilter { evaluation: Some(setting.evaluation), limit: 100, ..RunFilter::default() };
     let runs = setting.app.store.run_list(filter).await.expect("listed");
     assert!(runs.iter().all(|run| run.trigger == Trigger::Schedule));
     for run in &runs {

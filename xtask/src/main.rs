@@ -11,6 +11,12 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Xtask {
+    /// Starts a daemon with example data and shows a result
+    Demo {
+        /// Passed on to `assay demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Runs every test of the workspace
     Test,
     /// Builds every plugin of the project to a component
@@ -21,6 +27,7 @@ enum Xtask {
 
 fn main() -> anyhow::Result<()> {
     match Xtask::parse() {
+        Xtask::Demo { arguments } => test::demo(&arguments),
         Xtask::Plugins => plugins::run(),
         Xtask::Test => test::run(),
         Xtask::Toolchain => toolchain::run(),

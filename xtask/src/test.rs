@@ -1,15 +1,36 @@
-//! `cargo xtask test`: every test of the workspace, from one command.
+//! `cargo xtask test`: every test of the project, from one command.
 
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-/// Runs unit, integration and documentation tests; fails where one of them does.
+use crate::{foreign, plugins};
+
+/// Builds the plugins, then runs unit, integration and documentation tests.
 pub fn run() -> anyhow::Result<()> {
+    plugins::build()?;
+    foreign::build()?;
+    cargo(&["test", "--workspace", "--locked"])?;
+    let example = plugins::root().join("examples/final-number/Cargo.toml");
+    let example = example.to_str().context("the repository's path is UTF-8")?;
+    cargo(&["test", "--quiet", "--locked", "--manifest-path", example])
+}
+
+/// Shows the whole way once: `assay demo` with the built-in plugins.
+pub fn demo(arguments: &[String]) -> anyhow::Result<()> {
+    plugins::build()?;
+    let mut run = vec!["run", "--quiet", "--locked", "--package", "assay", "--", "demo"];
+    run.extend(arguments.iter().map(String::as_str));
+    cargo(&run)
+}
+
+/// Runs cargo so that the binary carries the plugins that were just built.
+pub fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     let status = Command::new("cargo")
-        .args(["test", "--workspace", "--locked"])
+        .args(arguments)
+        .env("ASSAY_BUNDLED_PLUGINS", plugins::built_in_folder())
         .status()
         .context("failed to start cargo")?;
-    ensure!(status.success(), "tests failed ({status})");
+    ensure!(status.success(), "`cargo {}` ended with {status}", arguments.join(" "));
     Ok(())
 }

@@ -15,7 +15,10 @@ fn final_number(config: &Config, item: &Interaction) -> bool {
     let marker = config.marker.as_deref();
     // No number is no answer: nothing on both sides must not count as equal.
     let Some(actual) = last_number(&item.actual, marker) else { return false };
-    item.expected.iter().filter_map(|expected| last_number(expected, marker)).any(|expected| actual == expected)
+    item.expected
+        .iter()
+        .filter_map(|expected| last_number(expected, marker))
+        .any(|expected| actual == expected)
 }
 
 /// The last number after the marker's last place; of the whole text where the

@@ -144,7 +144,9 @@ impl App {
         }
         let store = open_store(data_dir)?;
         let workers = Workers::start(settings).await?;
-        let catalogue = Catalogue::open(data_dir, store.clone(), workers.clone(), Arc::clone(&clock))?;
+        let artifacts = config.artifact_dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
+        let catalogue =
+            Catalogue::open(data_dir, &artifacts, store.clone(), workers.clone(), Arc::clone(&clock))?;
         catalogue.accept_bundled().await?;
         catalogue.scan().await?;
         let runner = Runner::new(

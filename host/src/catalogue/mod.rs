@@ -77,9 +77,10 @@ struct Shared {
 }
 
 impl Catalogue {
-    /// Opens the folders of a data directory.
+    /// Opens the folders of a data directory, and the cache of artifacts.
     pub fn open(
         data: &Path,
+        artifacts: &Path,
         store: Store,
         workers: Workers,
         clock: Arc<dyn Clock>,
@@ -94,7 +95,7 @@ impl Catalogue {
             shared: Arc::new(Shared {
                 folder: make("plugins")?,
                 components: make("components")?,
-                cache: ArtifactCache::open(&data.join("artifacts"))?,
+                cache: ArtifactCache::open(artifacts)?,
                 store,
                 workers,
                 clock,

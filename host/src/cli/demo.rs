@@ -28,7 +28,10 @@ pub async fn run(context: Context, command: Demo) -> Result<(), Failure> {
     let set = definition.source.reference_set.clone();
     let provenance = "example answers that come with Assay".to_owned();
     let version = import_reference_set(&app.store, set, provenance, at, ANSWERS.as_bytes(), |_| {}).await?;
-    println!("reference set `{}`: {} questions with recorded answers", definition.source.reference_set, version.items);
+    println!(
+        "reference set `{}`: {} questions with recorded answers",
+        definition.source.reference_set, version.items
+    );
     let id = match app.store.evaluation_find(definition.name.clone()).await? {
         Some(known) => known.id,
         None => {
@@ -39,7 +42,10 @@ pub async fn run(context: Context, command: Demo) -> Result<(), Failure> {
     };
     let when = schedule.when.to_string();
     let next = daemon.scheduler.set(id, Some(schedule)).await?;
-    println!("evaluation `{id}`: scheduled `{when}`{}", next.map(|at| format!(", next at {at}")).unwrap_or_default());
+    println!(
+        "evaluation `{id}`: scheduled `{when}`{}",
+        next.map(|at| format!(", next at {at}")).unwrap_or_default()
+    );
     let run = app.runner.start(id).await?;
     progress::follow(app, run).await?;
     let result = app.runner.result(run).await?;

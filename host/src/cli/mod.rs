@@ -32,8 +32,12 @@ const MISSED: u8 = 3;
 
 /// Measures the quality of an LLM product in production.
 #[derive(Parser)]
-#[command(name = "assay", version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, \
-    3 the run finished and missed --fail-under.")]
+#[command(
+    name = "assay",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, \
+    3 the run finished and missed --fail-under."
+)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -177,7 +181,9 @@ fn start_logs(config: &Config, quiet: bool) -> Result<(), Failure> {
     let directives = if quiet && default { "warn" } else { &config.log.filter };
     let filter = EnvFilter::try_new(directives)
         .map_err(|error| wrong(format!("the setting `log.filter` is wrong: {error}")))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Text => logs.with_target(false).init(),
         LogFormat::Json => logs.json().init(),

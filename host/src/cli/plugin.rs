@@ -106,7 +106,8 @@ pub async fn run(context: Context, command: Plugin) -> Result<(), Failure> {
         Plugin::Inspect { name } => inspect(&context, name).await,
         Plugin::Check { file } => {
             let app = open(&context).await?;
-            let (plugin, _artifact) = app.catalogue.check(read(&file)?).await.map_err(|error| told(&file, error))?;
+            let (plugin, _artifact) =
+                app.catalogue.check(read(&file)?).await.map_err(|error| told(&file, error))?;
             context.print(&Shown::from(plugin), |shown| {
                 println!("{} {} passes: {}", shown.name, shown.version, shown.digest);
             })
@@ -147,7 +148,8 @@ async fn list(context: &Context) -> Result<(), Failure> {
     context.print(&shown, |shown| {
         let mut table = table::table(&["name", "version", "gives", "digest", "title"]);
         for plugin in shown {
-            let gives: Vec<_> = plugin.capabilities.iter().map(|gives| format!("{gives:?}").to_lowercase()).collect();
+            let gives: Vec<_> =
+                plugin.capabilities.iter().map(|gives| format!("{gives:?}").to_lowercase()).collect();
             table.add_row([
                 plugin.name.clone(),
                 plugin.version.clone(),
@@ -164,8 +166,10 @@ async fn inspect(context: &Context, name: String) -> Result<(), Failure> {
     let store = open_store(&context.config.data_dir)?;
     let mut shown = Shown::from(store.plugin_current(name.clone()).await?);
     let history = store.plugin_history(name).await?;
-    shown.history =
-        history.into_iter().map(|change| Change { digest: change.digest, changed_at: change.changed_at }).collect();
+    shown.history = history
+        .into_iter()
+        .map(|change| Change { digest: change.digest, changed_at: change.changed_at })
+        .collect();
     context.print(&shown, |shown| {
         println!("{} {} · {}", shown.name, shown.version, shown.title);
         println!("digest         {}", shown.digest);
@@ -206,6 +210,7 @@ fn build(context: &Context, module: &Path, output: &Path) -> Result<(), Failure>
         .and_then(|encoder| encoder.encode())
         .map_err(|error| wrong(format!("`{}` cannot be encoded: {error:#}", module.display())))?;
     fs::write(output, &encoded)?;
-    let made = serde_json::json!({"component": output, "digest": Digest::of(&encoded), "size_bytes": encoded.len()});
+    let made =
+        serde_json::json!({"component": output, "digest": Digest::of(&encoded), "size_bytes": encoded.len()});
     context.print(&made, |_| println!("{}: {} KiB", output.display(), encoded.len() >> 10))
 }

@@ -35,8 +35,8 @@ pub async fn run(context: Context, command: ReferenceSet) -> Result<(), Failure>
     let store = open_store(&context.config.data_dir)?;
     match command {
         ReferenceSet::Import { name, file, provenance } => {
-            let opened =
-                File::open(&file).map_err(|error| wrong(format!("failed to read `{}`: {error}", file.display())))?;
+            let opened = File::open(&file)
+                .map_err(|error| wrong(format!("failed to read `{}`: {error}", file.display())))?;
             let bar = progress::bytes(opened.metadata()?.len(), "reading");
             let seen = {
                 let bar = bar.clone();
@@ -52,7 +52,10 @@ pub async fn run(context: Context, command: ReferenceSet) -> Result<(), Failure>
                 other => other.into(),
             })?;
             context.print(&version, |version| {
-                println!("{name} version {}: {} items, {}", version.number, version.items, version.content_hash);
+                println!(
+                    "{name} version {}: {} items, {}",
+                    version.number, version.items, version.content_hash
+                );
             })
         }
         ReferenceSet::List => {
@@ -74,7 +77,8 @@ pub async fn run(context: Context, command: ReferenceSet) -> Result<(), Failure>
         ReferenceSet::Show { name } => {
             let set = store.reference_set_get(name).await?;
             context.print(&set, |set| {
-                let mut table = table::table(&["version", "items", "recordings", "content", "created", "provenance"]);
+                let mut table =
+                    table::table(&["version", "items", "recordings", "content", "created", "provenance"]);
                 for version in &set.versions {
                     table.add_row([
                         version.number.to_string(),

@@ -70,8 +70,9 @@ struct FileScorer {
 pub async fn run(context: Context, command: Run) -> Result<(), Failure> {
     let text = std::fs::read_to_string(&command.file)
         .map_err(|error| wrong(format!("failed to read `{}`: {error}", command.file.display())))?;
-    let file: RunFile = toml::from_str(&text)
-        .map_err(|error| wrong(format!("`{}` is wrong: {}", command.file.display(), error.to_string().trim_end())))?;
+    let file: RunFile = toml::from_str(&text).map_err(|error| {
+        wrong(format!("`{}` is wrong: {}", command.file.display(), error.to_string().trim_end()))
+    })?;
     if command.fail_under.is_some() && file.completion.is_none() {
         return Err(wrong("--fail-under needs a `completion` rule in the file"));
     }
@@ -123,7 +124,8 @@ pub async fn run(context: Context, command: Run) -> Result<(), Failure> {
 }
 
 async fn import(app: &App, name: &str, path: &Path) -> Result<u32, Failure> {
-    let file = File::open(path).map_err(|error| wrong(format!("failed to read `{}`: {error}", path.display())))?;
+    let file =
+        File::open(path).map_err(|error| wrong(format!("failed to read `{}`: {error}", path.display())))?;
     let bar = progress::bytes(file.metadata()?.len(), "reading");
     let seen = {
         let bar = bar.clone();

@@ -1,6 +1,6 @@
 //! Tables for people.
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
 use crate::runner::{CompletionResult, RunResult};
@@ -8,7 +8,7 @@ use crate::runner::{CompletionResult, RunResult};
 /// A table with these headings.
 pub fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(headings);
+    table.load_style(ASCII_MARKDOWN).set_header(headings);
     table
 }
 
@@ -16,8 +16,11 @@ pub fn table(headings: &[&str]) -> Table {
 pub fn print_result(result: &RunResult) {
     println!("{} · run {} · {}", result.run.definition.name, result.run.id, result.run.state.as_str());
     if let Some(all) = &result.completion {
-        let mut classes = table(&["request class", "completed", "95 % interval", "n", "undetermined", "bounds"]);
-        if result.classes.len() > 1 || result.classes.iter().any(|class| class.request_class != "unclassified") {
+        let mut classes =
+            table(&["request class", "completed", "95 % interval", "n", "undetermined", "bounds"]);
+        if result.classes.len() > 1
+            || result.classes.iter().any(|class| class.request_class != "unclassified")
+        {
             for class in &result.classes {
                 classes.add_row(completion_row(&class.request_class, &class.completion));
             }

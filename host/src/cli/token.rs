@@ -42,7 +42,11 @@ pub async fn run(context: Context, command: Token) -> Result<(), Failure> {
             context.print(&tokens, |tokens| {
                 let mut table = table::table(&["name", "role", "created"]);
                 for token in tokens {
-                    table.add_row([token.name.clone(), token.role.as_str().to_owned(), token.created_at.to_string()]);
+                    table.add_row([
+                        token.name.clone(),
+                        token.role.as_str().to_owned(),
+                        token.created_at.to_string(),
+                    ]);
                 }
                 println!("{table}");
             })

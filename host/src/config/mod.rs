@@ -17,6 +17,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where everything is kept.
     pub data_dir: PathBuf,
+    /// Where compiled plugins are cached; `artifacts` in the data directory
+    /// where it is missing. Deleting it is always safe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_dir: Option<PathBuf>,
     /// The API.
     pub http: Http,
     /// The worker processes.
@@ -111,6 +115,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7717)),
             data_dir: PathBuf::from("assay-data"),
+            artifact_dir: None,
             http: Http::default(),
             workers: Workers::default(),
             runner: Runner::default(),

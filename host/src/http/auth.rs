@@ -72,9 +72,11 @@ fn needed_role(method: &Method, path: &str) -> Role {
 
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let token = value.to_str().ok().and_then(|value| value.split_once(' ')).filter(|(scheme, token)| {
-        scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()
-    });
+    let token = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty());
     match token {
         Some((_, token)) => Ok(Some(token.trim())),
         None => Err(Problem::unauthorized("the `Authorization` header is not `Bearer …`")),
@@ -131,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_host_loses_its_port_and_nothing_else() {
-        for (host, name) in [("localhost:80", "localhost"), ("[::1]:80", "[::1]"), ("a.example", "a.example")] {
+        for (host, name) in [("localhost:80", "localhost"), ("[::1]:80", "[::1]"), ("a.example", "a.example")]
+        {
             assert_eq!(name_of(host), name);
         }
     }

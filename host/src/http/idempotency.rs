@@ -36,7 +36,9 @@ pub async fn remember(State(api): State<Api>, request: Request, next: Next) -> R
 
 async fn answer(api: Api, key: String, request: Request, next: Next) -> Result<Response, Problem> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return Err(Problem::bad_request(format!("`Idempotency-Key` has 1 to {KEY_BYTES_MAX} visible characters")));
+        return Err(Problem::bad_request(format!(
+            "`Idempotency-Key` has 1 to {KEY_BYTES_MAX} visible characters"
+        )));
     }
     let asker = request.extensions().get::<Asker>().map_or("", |asker| &asker.0);
     let scope = format!("{} {} {asker}", request.method(), request.uri().path());
@@ -61,7 +63,8 @@ async fn answer(api: Api, key: String, request: Request, next: Next) -> Result<R
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
-    let body: Bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| Problem::internal(&error))?;
+    let body: Bytes =
+        axum::body::to_bytes(body, usize::MAX).await.map_err(|error| Problem::internal(&error))?;
     let remembered =
         Remembered { status: parts.status.as_u16(), body: String::from_utf8_lossy(&body).into_owned() };
     store.idempotency_remember(scope, key, digest, remembered, now).await?;

@@ -87,8 +87,12 @@ impl Problem {
 
     /// 422: readable, but it cannot be.
     pub fn invalid(detail: impl Into<String>, errors: Vec<ProblemPlace>) -> Self {
-        let problem =
-            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The request cannot be carried out", detail);
+        let problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid",
+            "The request cannot be carried out",
+            detail,
+        );
         Self { errors, ..problem }
     }
 
@@ -154,7 +158,9 @@ impl From<StoreError> for Problem {
 impl From<CatalogueError> for Problem {
     fn from(error: CatalogueError) -> Self {
         match error {
-            CatalogueError::Rejected(rejected @ Rejected::TooLarge(_)) => Self::too_large(rejected.to_string()),
+            CatalogueError::Rejected(rejected @ Rejected::TooLarge(_)) => {
+                Self::too_large(rejected.to_string())
+            }
             CatalogueError::Rejected(rejected) => Self::invalid(rejected.to_string(), Vec::new()),
             CatalogueError::Store(error) => error.into(),
             other => Self::internal(&other),
@@ -179,7 +185,8 @@ impl From<Vec<DefinitionProblem>> for Problem {
             .into_iter()
             .map(|problem| ProblemPlace { path: problem.path, message: problem.message })
             .collect();
-        let told: Vec<_> = errors.iter().map(|error| format!("`{}`: {}", error.path, error.message)).collect();
+        let told: Vec<_> =
+            errors.iter().map(|error| format!("`{}`: {}", error.path, error.message)).collect();
         Self::invalid(told.join("; "), errors)
     }
 }
@@ -192,7 +199,10 @@ impl From<ImportError> for Problem {
                     path: format!("line {}", line.number),
                     message: line.reason,
                 };
-                Self::invalid("nothing was kept, because some lines cannot be used", lines.into_iter().map(place).collect())
+                Self::invalid(
+                    "nothing was kept, because some lines cannot be used",
+                    lines.into_iter().map(place).collect(),
+                )
             }
             ImportError::Read(error) => Self::bad_request(format!("the body cannot be read: {error}")),
             ImportError::Store(error) => error.into(),

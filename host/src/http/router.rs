@@ -70,7 +70,9 @@ pub fn router(api: Api) -> Router {
     routes
         .merge(pages)
         .route("/", get(|| async { Redirect::temporary("/docs") }))
-        .fallback(|uri: http::Uri| async move { Problem::not_found(format!("there is nothing at `{}`", uri.path())) })
+        .fallback(|uri: http::Uri| async move {
+            Problem::not_found(format!("there is nothing at `{}`", uri.path()))
+        })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(from_fn_with_state(api.clone(), idempotency::remember))
         .layer(DefaultBodyLimit::max(body_max))

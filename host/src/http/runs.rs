@@ -43,7 +43,6 @@ pub struct ListQuery {
 /// A state's name.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the states are documented where they are")]
 pub enum StateName {
     Queued,
     Running,

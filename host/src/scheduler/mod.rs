@@ -74,7 +74,9 @@ impl Scheduler {
         let count = due.len();
         for (evaluation, schedule, due_at) in due {
             let next = next_after(&schedule, now);
-            if schedule.missed == MissedPolicy::Skip && last_before(&schedule, due_at, now) < now.0 - MISSED_AFTER_US {
+            if schedule.missed == MissedPolicy::Skip
+                && last_before(&schedule, due_at, now) < now.0 - MISSED_AFTER_US
+            {
                 tracing::info!(evaluation.id = %evaluation, %due_at, "missed ticks are skipped");
                 self.store.schedule_skip(evaluation, due_at, next).await?;
                 continue;

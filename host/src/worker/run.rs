@@ -1,6 +1,7 @@
 //! An ordinary worker's main loop.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::process;
@@ -34,6 +35,9 @@ pub fn run() -> Result<(), WorkerError> {
                 }
                 // The daemon has gone: whatever runs here serves nobody.
                 Err(FrameError::Closed) => process::exit(0),
+                Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    process::exit(0)
+                }
                 Err(error) => {
                     eprintln!("worker: {error}");
                     process::exit(2);

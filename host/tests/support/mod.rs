@@ -1,6 +1,8 @@
 //! What the integration tests share: built components and running workers.
 #![expect(dead_code, reason = "each test file uses its own part")]
 
+pub mod daemon;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,7 +86,8 @@ pub fn call(plugin: &Arc<Artifact>, config: &str) -> ScorerCall {
 
 /// Everything over a data directory, with the binary under test as worker.
 pub async fn app(data_dir: &Path) -> App {
-    let config = Config { data_dir: data_dir.to_owned(), ..Config::default() };
+    let artifacts = root().join("target/test-artifacts");
+    let config = Config { data_dir: data_dir.to_owned(), artifact_dir: Some(artifacts), ..Config::default() };
     let worker = env!("CARGO_BIN_EXE_assay").into();
     App::open_with(&config, Arc::new(SystemClock), Some(worker)).await.expect("the app opens")
 }

@@ -1,8 +1,8 @@
 //! Misbehaves on the items whose query is the configured one, and answers
 //! `true` for the others. It uses no SDK, because the SDK cannot do this.
 
-use exports::assay::plugin::{lifecycle, scoring};
 use assay::plugin::types::{Interaction, PluginError, Score, Value};
+use exports::assay::plugin::{lifecycle, scoring};
 use serde::Deserialize;
 
 wit_bindgen::generate!({ path: "../../../wit/v0.1.0", world: "scorer" });
@@ -42,6 +42,7 @@ fn misbehave(how: &str) -> Result<Vec<Score>, PluginError> {
             }
         }
         "recurse" => {
+            #[expect(unconditional_recursion, reason = "that is the point")]
             fn down(depth: u64) -> u64 {
                 let room = std::hint::black_box([depth; 64]);
                 down(depth + 1) + room[3]

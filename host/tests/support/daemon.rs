@@ -1,0 +1,113 @@
+//! The real binary, serving on a free port, and a client of it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+
+use super::root;
+
+/// A running daemon. It is killed when dropped.
+pub struct Daemon {
+    child: Child,
+    pub base: String,
+    pub data_dir: PathBuf,
+    pub client: reqwest::Client,
+}
+
+impl Daemon {
+    /// Starts the binary over a data directory and waits until it listens.
+    pub fn start(data_dir: &Path) -> Self {
+        Self::start_with(data_dir, &[])
+    }
+
+    /// With more variables in its environment.
+    pub fn start_with(data_dir: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_assay"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .env("ASSAY_ARTIFACT_DIR", root().join("target/test-artifacts"))
+            .env("ASSAY_LOG__FILTER", "warn")
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the daemon starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("it says where it listens");
+        let base = line
+            .trim()
+            .strip_prefix("listening on ")
+            .unwrap_or_else(|| panic!("it said {line:?}"))
+            .to_owned();
+        rustls::crypto::ring::default_provider().install_default().ok();
+        Self { child, base, data_dir: data_dir.to_owned(), client: reqwest::Client::new() }
+    }
+
+    /// As if the power failed.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+
+    /// A request that is not sent yet.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// GETs JSON.
+    pub async fn get(&self, path: &str) -> Value {
+        answer(self.request(Method::GET, path), StatusCode::OK).await
+    }
+
+    /// POSTs JSON to create something.
+    pub async fn create(&self, path: &str, body: &Value) -> Value {
+        answer(self.request(Method::POST, path).json(body), StatusCode::CREATED).await
+    }
+
+    /// Waits until a run is over.
+    pub async fn finished(&self, run: &str) -> Value {
+        loop {
+            let found = self.get(&format!("/v1/runs/{run}")).await;
+            if !["queued", "running"].contains(&found["state"].as_str().expect("a state")) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Drops a component into the watched folder and waits until it is listed.
+    pub async fn drop_plugin(&self, file: &str, component: &[u8]) -> Value {
+        let staging = self.data_dir.join(format!(".{file}"));
+        std::fs::write(&staging, component).expect("written");
+        std::fs::rename(&staging, self.data_dir.join("plugins").join(file)).expect("dropped");
+        for _ in 0..1200 {
+            let list = self.get("/v1/plugins").await;
+            let files = list["files"].as_array().expect("a list");
+            if let Some(found) = files.iter().find(|found| found["file"] == file) {
+                return found.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{file} was not seen");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Sends a request and reads the JSON answer.
+pub async fn answer(request: RequestBuilder, status: StatusCode) -> Value {
+    let response = request.send().await.expect("answered");
+    let (found, text) = (response.status(), response.text().await.expect("a body"));
+    assert_eq!(found, status, "{text}");
+    if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+}
