@@ -19,6 +19,8 @@ enum Xtask {
     },
     /// Runs every test of the workspace
     Test,
+    /// Prints each hot path as a ratio against its limit
+    Bench,
     /// Builds every plugin of the project to a component
     Plugins,
     /// Makes sure that plugins can be built, and says how
@@ -28,6 +30,7 @@ enum Xtask {
 fn main() -> anyhow::Result<()> {
     match Xtask::parse() {
         Xtask::Demo { arguments } => test::demo(&arguments),
+        Xtask::Bench => test::bench(),
         Xtask::Plugins => plugins::run(),
         Xtask::Test => test::run(),
         Xtask::Toolchain => toolchain::run(),

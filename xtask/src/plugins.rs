@@ -14,7 +14,12 @@ use crate::toolchain::{TARGET, WasmToolchain};
 const BUILT_IN: [&str; 2] = ["text", "structured"];
 
 /// Folders of plugins that stand outside the workspace, as a user's would.
-const OUTSIDE: [&str; 2] = ["examples/final-number", "tests/guests/hostile"];
+const OUTSIDE: [&str; 4] = [
+    "examples/final-number",
+    "tests/guests/empty-answer",
+    "tests/guests/hostile",
+    "tests/guests/repeated-question",
+];
 
 /// The repository's root.
 pub fn root() -> PathBuf {

@@ -24,6 +24,13 @@ pub fn demo(arguments: &[String]) -> anyhow::Result<()> {
     cargo(&run)
 }
 
+/// Prints each hot path as a ratio against its limit.
+pub fn bench() -> anyhow::Result<()> {
+    plugins::build()?;
+    foreign::build()?;
+    cargo(&["bench", "--locked", "--package", "assay", "--bench", "speed"])
+}
+
 /// Runs cargo so that the binary carries the plugins that were just built.
 pub fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     let status = Command::new("cargo")

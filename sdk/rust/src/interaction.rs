@@ -1,6 +1,6 @@
 //! Constructors of the contract's records, for tests above all.
 
-use crate::{Interaction, PluginError, Score, Timing, Usage, Value};
+use crate::{Interaction, Label, PluginError, Score, Session, Timing, Usage, Value};
 
 impl Interaction {
     /// A query and its answer; all else is missing.
@@ -57,6 +57,32 @@ impl Score {
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
+    }
+}
+
+impl Label {
+    /// A failure mode with its confidence in [0, 1] and nothing beside it.
+    pub fn new(failure_mode: impl Into<String>, confidence: f64) -> Self {
+        Self {
+            failure_mode: failure_mode.into(),
+            confidence,
+            reason: None,
+            evidence: Vec::new(),
+            extra_json: None,
+        }
+    }
+}
+
+impl Session {
+    /// A session of these interactions; all else is missing.
+    pub fn new(interactions: impl IntoIterator<Item = Interaction>) -> Self {
+        Self {
+            id: String::new(),
+            user: None,
+            interactions: interactions.into_iter().collect(),
+            events: Vec::new(),
+            extra_json: None,
+        }
     }
 }
 

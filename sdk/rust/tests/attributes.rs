@@ -1,0 +1,144 @@
+//! What each attribute makes of a function.
+
+use assay_plugin::prelude::*;
+
+mod graded {
+    use assay_plugin::prelude::*;
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct Config {
+        /// The best length
+        pub length: usize,
+    }
+
+    /// How near the answer's length is.
+    ///
+    /// This paragraph is for readers of the code.
+    #[scorer(name = "near-length", batch_max = 7, deterministic = false, direction = "neutral", range = (0.0, 10.0))]
+    pub fn graded(config: &Config, item: &Interaction) -> Result<f64, PluginError> {
+        if item.actual.is_empty() {
+            return Err(PluginError::unsupported("no answer"));
+        }
+        Ok((10.0 - item.actual.len().abs_diff(config.length) as f64).max(0.0))
+    }
+}
+
+mod prepared {
+    use assay_plugin::prelude::*;
+
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Config {
+        words: Vec<String>,
+    }
+
+    fn lower_case(config: Config) -> Result<Vec<String>, Vec<Problem>> {
+        match config.words.iter().position(String::is_empty) {
+            Some(index) => Err(vec![Problem { path: format!("/words/{index}"), message: "empty".into() }]),
+            None => Ok(config.words.iter().map(|word| word.to_lowercase()).collect()),
+        }
+    }
+
+    fn outputs(words: &Vec<String>) -> Vec<Output> {
+        words
+            .iter()
+            .map(|word| Output {
+                name: word.clone(),
+                capability: Capability::Score,
+                kind: OutputKind::Boolean,
+                direction: Direction::HigherIsBetter,
+                description: None,
+            })
+            .collect()
+    }
+
+    /// Which words the answer has
+    #[scorer(prepare = lower_case, outputs = outputs)]
+    pub fn has_words(words: &Vec<String>, item: &Interaction) -> Vec<Score> {
+        words.iter().map(|word| Score::new(word, item.actual.contains(word))).collect()
+    }
+}
+
+mod modes {
+    use assay_plugin::prelude::*;
+
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Config {}
+
+    /// Finds refusals
+    #[classifier(modes = ["refusal", "empty"])]
+    pub fn refusals(_config: &Config, item: &Interaction) -> Option<Label> {
+        item.actual.starts_with("I cannot").then(|| Label::new("refusal", 0.9))
+    }
+}
+
+mod visits {
+    use assay_plugin::prelude::*;
+
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Config {}
+
+    /// Interactions of a visit
+    #[extractor(range = (0.0, 1000.0))]
+    pub fn visit_length(_config: &Config, session: &Session) -> f64 {
+        session.interactions.len() as f64
+    }
+}
+
+#[test]
+fn the_descriptor_comes_from_the_function_and_the_options_stand_over_it() {
+    let about = graded::plugin::describe();
+    assert_eq!(
+        (about.name.as_str(), about.title.as_str()),
+        ("near-length", "How near the answer's length is")
+    );
+    assert_eq!((about.batch_max, about.deterministic), (7, false));
+    let schema: serde_json::Value = serde_json::from_str(&about.config_schema_json).expect("JSON");
+    assert_eq!(schema["properties"]["length"]["description"], "The best length");
+    let outputs = graded::plugin::configure(r#"{"length":3}"#).expect("valid");
+    assert_eq!(outputs[0].kind, OutputKind::Number(Range { low: 0.0, high: 10.0 }));
+    assert_eq!(outputs[0].direction, Direction::Neutral);
+    assert_eq!(prepared::plugin::describe().name, "has-words");
+}
+
+#[test]
+fn each_item_answers_on_its_own_and_a_bad_configuration_fails_all() {
+    let items = [Interaction::new("q", "abcd"), Interaction::new("q", "")];
+    let answers = graded::plugin::score_batch(r#"{"length":3}"#, &items);
+    assert_eq!(answers[0].as_ref().expect("scored")[0].value, Value::Number(9.0));
+    assert_eq!(answers[1], Err(PluginError::Unsupported("no answer".into())));
+    let answers = graded::plugin::score_batch(r#"{"lenght":3}"#, &items);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| matches!(answer, Err(PluginError::BadConfig(text)) if text.contains("lenght")))
+    );
+}
+
+#[test]
+fn prepared_state_refuses_and_declares() {
+    let problems = prepared::plugin::configure(r#"{"words":["a",""]}"#).expect_err("an empty word");
+    assert_eq!(problems[0].path, "/words/1");
+    let problems = prepared::plugin::configure(r#"{"words":["a",5]}"#).expect_err("a number");
+    assert_eq!(problems[0].path, "/words/1");
+    let outputs = prepared::plugin::configure(r#"{"words":["Yes","no"]}"#).expect("valid");
+    assert_eq!(outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), ["yes", "no"]);
+    let answers =
+        prepared::plugin::score_batch(r#"{"words":["yes","no"]}"#, &[Interaction::new("q", "yes!")]);
+    let values: Vec<_> =
+        answers[0].as_ref().expect("scored").iter().map(|score| score.value.clone()).collect();
+    assert_eq!(values, [Value::Boolean(true), Value::Boolean(false)]);
+}
+
+#[test]
+fn a_classifier_declares_its_modes_and_an_extractor_sees_a_session() {
+    let outputs = modes::plugin::configure("{}").expect("valid");
+    assert_eq!(outputs[0].kind, OutputKind::Category(vec!["refusal".into(), "empty".into()]));
+    let items = [Interaction::new("q", "I cannot do that"), Interaction::new("q", "Sure")];
+    let labels = modes::plugin::classify_batch("{}", &items);
+    assert_eq!(labels[0].as_ref().expect("labelled")[0].failure_mode, "refusal");
+    assert_eq!(labels[1].as_ref().map(Vec::len), Ok(0));
+    let session = Session::new([Interaction::new("q", "a"), Interaction::new("r", "b")]);
+    let signals = visits::plugin::extract_batch("{}", &[session]);
+    assert_eq!(signals[0].as_ref().expect("extracted")[0].value, Value::Number(2.0));
+}
