@@ -16,16 +16,6 @@ const RANKS: [&[&str]; 10] = [
     &["protocol"],
     &["stats", "config"],
     &["domain"],
-]; 9] = [
-    &["cli"],
-    &["app"],
-    &["http", "scheduler"],
-    &["runner"],
-    &["catalogue"],
-    &["workers", "judge", "ingest", "alerts", "targets", "worker"],
-    &["store", "sandbox"],
-    &["protocol"],
-    &["stats", "config", "domain"],
 ];
 
 fn rank(module: &str) -> usize {
