@@ -15,11 +15,14 @@ pub use config::{CheckConfig, Config, Extract, Kind};
 
 /// Checks structured answers: JSON validity, JSON Schema, numeric closeness
 #[scorer(name = "structured", prepare = prepare, outputs = outputs)]
-fn structured(checks: &Vec<Check>, item: &Interaction) -> Vec<Score> {
-    checks.iter().filter_map(|check| check.score(item)).collect()
+fn structured(checks: &Checks, item: &Interaction) -> Vec<Score> {
+    checks.0.iter().filter_map(|check| check.score(item)).collect()
 }
 
-fn prepare(config: Config) -> Result<Vec<Check>, Vec<Problem>> {
+/// The checks of a configuration, in its order.
+struct Checks(Vec<Check>);
+
+fn prepare(config: Config) -> Result<Checks, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut checks = Vec::<Check>::new();
     if config.checks.is_empty() {
@@ -36,10 +39,9 @@ fn prepare(config: Config) -> Result<Vec<Check>, Vec<Problem>> {
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(checks) } else { Err(problems) }
+    if problems.is_empty() { Ok(Checks(checks)) } else { Err(problems) }
 }
 
-#[expect(clippy::ptr_arg, reason = "the SDK infers the state's type from here")]
-fn outputs(checks: &Vec<Check>) -> Vec<Output> {
-    checks.iter().map(Check::output).collect()
+fn outputs(checks: &Checks) -> Vec<Output> {
+    checks.0.iter().map(Check::output).collect()
 }

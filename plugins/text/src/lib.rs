@@ -11,11 +11,14 @@ pub use config::{CheckConfig, Config, Kind, LengthUnit};
 
 /// Checks the answer as text: equals, contains, starts with, regex, similarity, length
 #[scorer(name = "text", prepare = prepare, outputs = outputs)]
-fn text(checks: &Vec<Check>, item: &Interaction) -> Vec<Score> {
-    checks.iter().filter_map(|check| check.score(item)).collect()
+fn text(checks: &Checks, item: &Interaction) -> Vec<Score> {
+    checks.0.iter().filter_map(|check| check.score(item)).collect()
 }
 
-fn prepare(config: Config) -> Result<Vec<Check>, Vec<Problem>> {
+/// The checks of a configuration, in its order.
+struct Checks(Vec<Check>);
+
+fn prepare(config: Config) -> Result<Checks, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut checks = Vec::<Check>::new();
     if config.checks.is_empty() {
@@ -32,10 +35,9 @@ fn prepare(config: Config) -> Result<Vec<Check>, Vec<Problem>> {
             Err(found) => problems.extend(found),
         }
     }
-    if problems.is_empty() { Ok(checks) } else { Err(problems) }
+    if problems.is_empty() { Ok(Checks(checks)) } else { Err(problems) }
 }
 
-#[expect(clippy::ptr_arg, reason = "the SDK infers the state's type from here")]
-fn outputs(checks: &Vec<Check>) -> Vec<Output> {
-    checks.iter().map(Check::output).collect()
+fn outputs(checks: &Checks) -> Vec<Output> {
+    checks.0.iter().map(Check::output).collect()
 }

@@ -32,15 +32,18 @@ mod prepared {
         words: Vec<String>,
     }
 
-    fn lower_case(config: Config) -> Result<Vec<String>, Vec<Problem>> {
+    pub struct Words(Vec<String>);
+
+    fn lower_case(config: Config) -> Result<Words, Vec<Problem>> {
         match config.words.iter().position(String::is_empty) {
             Some(index) => Err(vec![Problem { path: format!("/words/{index}"), message: "empty".into() }]),
-            None => Ok(config.words.iter().map(|word| word.to_lowercase()).collect()),
+            None => Ok(Words(config.words.iter().map(|word| word.to_lowercase()).collect())),
         }
     }
 
-    fn outputs(words: &Vec<String>) -> Vec<Output> {
+    fn outputs(words: &Words) -> Vec<Output> {
         words
+            .0
             .iter()
             .map(|word| Output {
                 name: word.clone(),
@@ -54,8 +57,8 @@ mod prepared {
 
     /// Which words the answer has
     #[scorer(prepare = lower_case, outputs = outputs)]
-    pub fn has_words(words: &Vec<String>, item: &Interaction) -> Vec<Score> {
-        words.iter().map(|word| Score::new(word, item.actual.contains(word))).collect()
+    pub fn has_words(words: &Words, item: &Interaction) -> Vec<Score> {
+        words.0.iter().map(|word| Score::new(word, item.actual.contains(word))).collect()
     }
 }
 
