@@ -124,7 +124,7 @@ async fn calls(scale: &Scale) {
             .collect();
         let bare = median(scale.rounds, || {
             let started = Instant::now();
-            black_box(loaded.score(&engine, config, &converted)).expect("no trap");
+            black_box(loaded.score(&engine, config, &converted)).result.expect("no trap");
             started.elapsed()
         });
         let native = median(scale.rounds, || {

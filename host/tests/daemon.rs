@@ -174,7 +174,20 @@ async fn a_broken_file_is_listed_and_never_replaces_a_working_plugin() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_evaluation_is_refused_with_the_place_of_each_problem() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let daemon = Daemon::start(folder.path());
+    let limits = [("ASSAY_HTTP__UPLOAD_BYTES_MAX", "2000"), ("ASSAY_HTTP__BODY_BYTES_MAX", "3000")];
+    let daemon = Daemon::start_with(folder.path(), &limits);
+    let long = "{\"query\":\"q\"}\n".repeat(200);
+    let upload = daemon.request(Method::POST, "/v1/reference-sets/long/versions").body(long);
+    let problem = answer(upload, StatusCode::PAYLOAD_TOO_LARGE).await;
+    assert!(
+        problem["detail"].as_str().is_some_and(|detail| detail.contains("upload_bytes_max")),
+        "{problem}"
+    );
+    let body = json!({"name": "x".repeat(4000)});
+    let problem =
+        answer(daemon.request(Method::POST, "/v1/evaluations").json(&body), StatusCode::PAYLOAD_TOO_LARGE)
+            .await;
+    assert_eq!(problem["type"], "too-large");
     daemon.drop_plugin("final-number.wasm", &component("final-number")).await;
     let bad = json!({
         "name": "bad",

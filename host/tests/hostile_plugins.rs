@@ -3,6 +3,8 @@
 mod support;
 
 use assay::domain::plugin::{Cause, PluginErrorKind, Value};
+use assay::protocol::Limits;
+use assay::sandbox::{Engine, Plugin, compile, convert_interaction};
 use assay::workers::Workers;
 use support::{artifact, call, component, items, settings};
 
@@ -85,4 +87,23 @@ async fn what_is_no_plugin_is_refused_with_its_reason() {
     assert!(refused.to_string().contains("assay:plugin/lifecycle@0.1.0"), "{refused}");
     let refused = workers.compile(b"not wasm at all".to_vec()).await.expect_err("no component");
     assert!(refused.to_string().starts_with("failed to compile"), "{refused}");
+}
+
+#[test]
+fn a_flood_of_log_lines_is_cut_and_counted() {
+    let limits = Limits { log_lines_max: 5, ..Limits::default() };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("artifact");
+    std::fs::write(&file, compile(&component("hostile"), &limits).expect("compiled")).expect("written");
+    let engine = Engine::start(limits).expect("the engine starts");
+    // SAFETY: the file was written a moment ago from what `compile` returned.
+    let plugin = unsafe { Plugin::load(&engine, &file) }.expect("loaded");
+    let item = assay::domain::interaction::Interaction { query: "poison".into(), ..Default::default() };
+    let called = plugin.score(&engine, &config("log"), &[convert_interaction("0".into(), item)]);
+    assert!(called.result.is_ok());
+    let told: Vec<_> = called.log.iter().map(|line| line.message.as_str()).collect();
+    assert_eq!(
+        told,
+        ["line 0", "line 1", "line 2", "line 3", "line 4", "999995 more log lines were dropped"]
+    );
 }

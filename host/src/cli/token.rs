@@ -6,7 +6,7 @@ use super::{Context, Failure, table};
 use crate::app::open_store;
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::domain::digest::Digest;
-use crate::store::Role;
+use crate::domain::role::Role;
 
 #[derive(Subcommand)]
 pub enum Token {

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod interaction;
 pub mod plugin;
 pub mod reference_set;
+pub mod role;
 pub mod run;
 pub mod schedule;
 pub mod target;

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::Api;
 use super::problem::Problem;
 use crate::domain::digest::Digest;
-use crate::store::Role;
+use crate::domain::role::Role;
 
 /// Tells who asked, for what is kept by asker.
 #[derive(Debug, Clone)]

@@ -1,13 +1,12 @@
 //! Plugins over HTTP.
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::extract::{Json, Path};
+use super::extract::{Bytes, Json, Path};
 use super::problem::Problem;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::Digest;
@@ -145,7 +144,10 @@ pub async fn get(State(api): State<Api>, Path(name): Path<String>) -> Result<Jso
 #[utoipa::path(post, path = "/v1/plugins", tag = "plugins",
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses((status = 201, body = Plugin), (status = 413, body = Problem), (status = 422, body = Problem)))]
-pub async fn upload(State(api): State<Api>, component: Bytes) -> Result<(StatusCode, Json<Plugin>), Problem> {
+pub async fn upload(
+    State(api): State<Api>,
+    Bytes(component): Bytes,
+) -> Result<(StatusCode, Json<Plugin>), Problem> {
     let plugin = api.app.catalogue.accept(component.to_vec()).await?;
     Ok((StatusCode::CREATED, Json(plugin.into())))
 }

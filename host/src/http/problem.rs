@@ -204,8 +204,27 @@ impl From<ImportError> for Problem {
                     lines.into_iter().map(place).collect(),
                 )
             }
+            ImportError::Read(error) if is_over_limit(&error) => {
+                Self::too_large("the upload is over `http.upload_bytes_max` of the configuration")
+            }
             ImportError::Read(error) => Self::bad_request(format!("the body cannot be read: {error}")),
             ImportError::Store(error) => error.into(),
         }
     }
+}
+
+/// Whether a body's limit is somewhere among an error's causes.
+fn is_over_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        cause = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }

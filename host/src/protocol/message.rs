@@ -134,6 +134,8 @@ pub enum FromWorker {
     },
     /// The job left the queue. A worker that dies after this died of this job.
     Started(JobId),
+    /// What a plugin logged or printed in a call.
+    Logged(PluginSlot, Vec<LogLine>),
     /// The job's end.
     Finished(JobId, Reply),
     /// The answer to `Compile`. An artifact comes as a descriptor.
@@ -161,8 +163,6 @@ pub type ItemAnswer = Result<Vec<Score>, PluginError>;
 pub struct BatchFailure {
     /// What an item that is alone in its batch is said to have met.
     pub unscored: Unscored,
-    /// What the guest logged, newest last.
-    pub log: Vec<LogLine>,
 }
 
 /// One line that a guest logged.

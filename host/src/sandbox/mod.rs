@@ -17,7 +17,7 @@ mod printed;
 pub use compile::compile;
 pub use convert::interaction as convert_interaction;
 pub use engine::Engine;
-pub use plugin::Plugin;
+pub use plugin::{Called, Plugin};
 
 /// Why a component cannot be used at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

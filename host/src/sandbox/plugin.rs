@@ -13,6 +13,22 @@ use super::{Refused, imports};
 use crate::domain::plugin::{Capability, Cause, Descriptor, Output, Problem, Unscored};
 use crate::protocol::{BatchFailure, ItemAnswer, Limits, LogLine, LoggedLevel};
 
+/// What came of a call, and what the guest logged meanwhile.
+#[derive(Debug)]
+pub struct Called<T> {
+    /// Its answer.
+    pub result: Result<T, BatchFailure>,
+    /// Its log, newest last.
+    pub log: Vec<LogLine>,
+}
+
+impl<T> Called<T> {
+    /// Changes the answer, or finds that it is none.
+    fn and_then<U>(self, change: impl FnOnce(T) -> Result<U, BatchFailure>) -> Called<U> {
+        Called { result: self.result.and_then(change), log: self.log }
+    }
+}
+
 /// A component that is ready to be instantiated.
 pub struct Plugin {
     instance: InstancePre<Guest>,
@@ -63,33 +79,33 @@ impl Plugin {
     }
 
     /// Asks the plugin what it is.
-    pub fn describe(&self, engine: &Engine) -> Result<Descriptor, BatchFailure> {
-        let described = self.call(engine, 1, |store, instance| {
+    pub fn describe(&self, engine: &Engine) -> Called<Descriptor> {
+        let called = self.call(engine, 1, |store, instance| {
             self.lifecycle.load(&mut *store, instance)?.call_describe(store)
-        })?;
-        Ok(Descriptor {
-            name: described.name,
-            version: described.version,
-            title: described.title,
-            deterministic: described.deterministic,
-            config_schema_json: described.config_schema_json,
-            batch_max: described.batch_max,
-            capabilities: self.capabilities.clone(),
+        });
+        called.and_then(|described| {
+            Ok(Descriptor {
+                name: described.name,
+                version: described.version,
+                title: described.title,
+                deterministic: described.deterministic,
+                config_schema_json: described.config_schema_json,
+                batch_max: described.batch_max,
+                capabilities: self.capabilities.clone(),
+            })
         })
     }
 
     /// Checks a configuration.
-    pub fn configure(
-        &self,
-        engine: &Engine,
-        config: &str,
-    ) -> Result<Result<Vec<Output>, Vec<Problem>>, BatchFailure> {
-        let answer = self.call(engine, 1, |store, instance| {
+    pub fn configure(&self, engine: &Engine, config: &str) -> Called<Result<Vec<Output>, Vec<Problem>>> {
+        let called = self.call(engine, 1, |store, instance| {
             self.lifecycle.load(&mut *store, instance)?.call_configure(store, config)
-        })?;
-        Ok(match answer {
-            Ok(outputs) => Ok(outputs.into_iter().map(Output::from).collect()),
-            Err(problems) => Err(problems.into_iter().map(Problem::from).collect()),
+        });
+        called.and_then(|answer| {
+            Ok(match answer {
+                Ok(outputs) => Ok(outputs.into_iter().map(Output::from).collect()),
+                Err(problems) => Err(problems.into_iter().map(Problem::from).collect()),
+            })
         })
     }
 
@@ -99,24 +115,27 @@ impl Plugin {
         engine: &Engine,
         config: &str,
         items: &[types::Interaction],
-    ) -> Result<Vec<ItemAnswer>, BatchFailure> {
+    ) -> Called<Vec<ItemAnswer>> {
         let Some(scoring) = &self.scoring else {
-            return Err(failure(Cause::NotLoaded, "the plugin exports no `scoring`".into()));
+            let reason = "the plugin exports no `scoring`".into();
+            return Called { result: Err(failure(Cause::NotLoaded, reason)), log: Vec::new() };
         };
-        let answers = self.call(engine, items.len(), |store, instance| {
+        let called = self.call(engine, items.len(), |store, instance| {
             scoring.load(&mut *store, instance)?.call_score_batch(store, config, items)
-        })?;
-        if answers.len() != items.len() {
-            let message = format!("answered {} items of {}", answers.len(), items.len());
-            return Err(failure(Cause::WrongShape, message));
-        }
-        Ok(answers
-            .into_iter()
-            .map(|answer| match answer {
-                Ok(scores) => Ok(scores.into_iter().map(Into::into).collect()),
-                Err(error) => Err(error.into()),
-            })
-            .collect())
+        });
+        called.and_then(|answers| {
+            if answers.len() != items.len() {
+                let message = format!("answered {} items of {}", answers.len(), items.len());
+                return Err(failure(Cause::WrongShape, message));
+            }
+            Ok(answers
+                .into_iter()
+                .map(|answer| match answer {
+                    Ok(scores) => Ok(scores.into_iter().map(Into::into).collect()),
+                    Err(error) => Err(error.into()),
+                })
+                .collect())
+        })
     }
 
     fn call<T>(
@@ -124,7 +143,7 @@ impl Plugin {
         engine: &Engine,
         items: usize,
         function: impl FnOnce(&mut Store<Guest>, &wasmtime::component::Instance) -> wasmtime::Result<T>,
-    ) -> Result<T, BatchFailure> {
+    ) -> Called<T> {
         let limits = &engine.limits;
         let mut store = Store::new(&engine.wasmtime, Guest::new(limits, self.needs_wasi));
         store.limiter(|guest| guest);
@@ -135,18 +154,26 @@ impl Plugin {
         store.set_epoch_deadline(u64::from(deadline_ms) / TICK.as_millis() as u64 + 1);
         let result =
             self.instance.instantiate(&mut store).and_then(|instance| function(&mut store, &instance));
-        result.map_err(|error| explain(error, store.into_data(), limits, deadline_ms))
+        let mut guest = store.into_data();
+        let memory_denied = guest.memory_denied();
+        let log = guest.take_log();
+        let result = result.map_err(|error| explain(&error, memory_denied, &log, limits, deadline_ms));
+        Called { result, log }
     }
 }
 
 fn failure(cause: Cause, message: String) -> BatchFailure {
-    BatchFailure { unscored: Unscored { cause, message }, log: Vec::new() }
+    BatchFailure { unscored: Unscored { cause, message } }
 }
 
-fn explain(error: wasmtime::Error, mut guest: Guest, limits: &Limits, deadline_ms: u32) -> BatchFailure {
-    let memory_denied = guest.memory_denied();
-    let log = guest.take_log();
-    let last_words = last_words(&log);
+fn explain(
+    error: &wasmtime::Error,
+    memory_denied: bool,
+    log: &[LogLine],
+    limits: &Limits,
+    deadline_ms: u32,
+) -> BatchFailure {
+    let last_words = last_words(log);
     let (cause, message) = match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => (Cause::Timeout, format!("no answer within {deadline_ms} ms")),
         _ if memory_denied => (
@@ -169,7 +196,7 @@ fn explain(error: wasmtime::Error, mut guest: Guest, limits: &Limits, deadline_m
             }
         }
     };
-    BatchFailure { unscored: Unscored { cause, message }, log }
+    failure(cause, message)
 }
 
 /// A panic's text: the last lines that the guest wrote as errors, or on its

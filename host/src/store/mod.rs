@@ -26,7 +26,7 @@ pub use results::{
     UnscoredRow,
 };
 pub use runs::{NewRun, PinnedScorer, RunFilter};
-pub use tokens::{Role, Token};
+pub use tokens::Token;
 
 /// The project and environment of all that this build stores.
 const PROJECT: &str = "default";

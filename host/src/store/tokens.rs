@@ -5,23 +5,7 @@ use rusqlite::{OptionalExtension as _, named_params};
 use super::{Result, Store, StoreError};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::Digest;
-
-/// What a token may do. Each role may do what those before it may, but for
-/// `ingest`, which may send traffic and nothing else.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, clap::ValueEnum, utoipa::ToSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Send traffic.
-    Ingest,
-    /// Look.
-    Read,
-    /// Change evaluations, reference sets and runs.
-    Write,
-    /// Change plugins and tokens.
-    Admin,
-}
+use crate::domain::role::Role;
 
 /// A token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -32,33 +16,6 @@ pub struct Token {
     pub role: Role,
     /// When it was made.
     pub created_at: Timestamp,
-}
-
-impl Role {
-    /// The word that SQL and the CLI use.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Admin => "admin",
-        }
-    }
-
-    fn parse(word: &str) -> Result<Self> {
-        [Self::Ingest, Self::Read, Self::Write, Self::Admin]
-            .into_iter()
-            .find(|role| role.as_str() == word)
-            .ok_or_else(|| StoreError::Unreadable { what: "role", reason: word.to_owned() })
-    }
-
-    /// Whether this role may do what `needed` may.
-    pub fn allows(self, needed: Self) -> bool {
-        match needed {
-            Self::Ingest => self == Self::Ingest || self >= Self::Write,
-            _ => self != Self::Ingest && self >= needed,
-        }
-    }
 }
 
 impl Store {
@@ -91,7 +48,7 @@ impl Store {
                 .prepare_cached("SELECT role FROM token WHERE hash = ?1 AND revoked_at_us IS NULL")?
                 .query_row([hash.as_bytes()], |row| row.get::<_, String>(0))
                 .optional()?
-                .map(|role| Role::parse(&role))
+                .map(|role| read_role(&role))
                 .transpose()
         })
         .await
@@ -108,7 +65,7 @@ impl Store {
             })?;
             rows.map(|row| {
                 let (name, role, created_at) = row?;
-                Ok(Token { name, role: Role::parse(&role)?, created_at: Timestamp(created_at) })
+                Ok(Token { name, role: read_role(&role)?, created_at: Timestamp(created_at) })
             })
             .collect()
         })
@@ -132,15 +89,6 @@ impl Store {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_role_may_what_the_lesser_ones_may_and_ingest_stands_apart() {
-        assert!(Role::Admin.allows(Role::Write) && Role::Write.allows(Role::Read));
-        assert!(!Role::Read.allows(Role::Write) && !Role::Write.allows(Role::Admin));
-        assert!(Role::Ingest.allows(Role::Ingest) && !Role::Ingest.allows(Role::Read));
-        assert!(Role::Write.allows(Role::Ingest) && !Role::Read.allows(Role::Ingest));
-    }
+fn read_role(word: &str) -> Result<Role> {
+    Role::parse(word).ok_or_else(|| StoreError::Unreadable { what: "role", reason: word.to_owned() })
 }

@@ -12,10 +12,10 @@ use super::{WorkerError, inherited_connection};
 use crate::domain::interaction::{Answer, Interaction, Item};
 use crate::domain::plugin::{Cause, PluginError, PluginErrorKind, Unscored};
 use crate::protocol::{
-    BatchFailure, Call, Connection, FrameError, FromWorker, ItemAnswer, JobItem, PluginSlot, Reply, Task,
-    ToWorker,
+    BatchFailure, Call, Connection, FrameError, FromWorker, ItemAnswer, JobItem, LogLine, PluginSlot, Reply,
+    Task, ToWorker,
 };
-use crate::sandbox::{Engine, Plugin, convert_interaction};
+use crate::sandbox::{Called, Engine, Plugin, convert_interaction};
 
 /// Serves tasks until the socket closes.
 pub fn run() -> Result<(), WorkerError> {
@@ -46,7 +46,7 @@ pub fn run() -> Result<(), WorkerError> {
         }
     })?;
     writer.send(&FromWorker::Ready { compatibility: engine.compatibility() }, None)?;
-    let mut plugins = Plugins { engine, slots: HashMap::new() };
+    let mut plugins = Plugins { engine, slots: HashMap::new(), logs: Vec::new() };
     for (message, descriptor) in tasks {
         match message {
             ToWorker::Load(slot) => plugins.load(slot, descriptor),
@@ -56,6 +56,9 @@ pub fn run() -> Result<(), WorkerError> {
             ToWorker::Do(job, task) => {
                 writer.send(&FromWorker::Started(job), None)?;
                 let reply = plugins.perform(task);
+                for (slot, log) in plugins.logs.drain(..) {
+                    writer.send(&FromWorker::Logged(slot, log), None)?;
+                }
                 writer.send(&FromWorker::Finished(job, reply), None)?;
             }
             ToWorker::Start(_) | ToWorker::Compile(_) => return Err(WorkerError::OutOfOrder("Do")),
@@ -67,6 +70,8 @@ pub fn run() -> Result<(), WorkerError> {
 struct Plugins {
     engine: Engine,
     slots: HashMap<PluginSlot, Result<Plugin, String>>,
+    /// What plugins logged in the present task.
+    logs: Vec<(PluginSlot, Vec<LogLine>)>,
 }
 
 impl Plugins {
@@ -83,28 +88,37 @@ impl Plugins {
         self.slots.insert(slot, loaded);
     }
 
-    fn plugin(&self, slot: PluginSlot) -> Result<&Plugin, BatchFailure> {
+    /// Calls a plugin and keeps what it logs.
+    fn call<T>(
+        &mut self,
+        slot: PluginSlot,
+        function: impl FnOnce(&Plugin, &Engine) -> Called<T>,
+    ) -> Result<T, BatchFailure> {
         let reason = match self.slots.get(&slot) {
-            Some(Ok(plugin)) => return Ok(plugin),
+            Some(Ok(plugin)) => {
+                let called = function(plugin, &self.engine);
+                if !called.log.is_empty() {
+                    self.logs.push((slot, called.log));
+                }
+                return called.result;
+            }
             Some(Err(reason)) => reason.clone(),
             None => "the plugin was not handed to this worker".into(),
         };
-        Err(BatchFailure { unscored: Unscored { cause: Cause::NotLoaded, message: reason }, log: Vec::new() })
+        Err(BatchFailure { unscored: Unscored { cause: Cause::NotLoaded, message: reason } })
     }
 
-    fn perform(&self, task: Task<'_>) -> Reply {
+    fn perform(&mut self, task: Task<'_>) -> Reply {
         match task {
-            Task::Describe(slot) => {
-                Reply::Described(self.plugin(slot).and_then(|plugin| plugin.describe(&self.engine)))
+            Task::Describe(slot) => Reply::Described(self.call(slot, Plugin::describe)),
+            Task::Configure { plugin, config } => {
+                Reply::Configured(self.call(plugin, |plugin, engine| plugin.configure(engine, &config)))
             }
-            Task::Configure { plugin, config } => Reply::Configured(
-                self.plugin(plugin).and_then(|plugin| plugin.configure(&self.engine, &config)),
-            ),
             Task::Score { items, calls } => Reply::Scored(self.score(items.into_owned(), &calls)),
         }
     }
 
-    fn score(&self, items: Vec<JobItem>, calls: &[Call]) -> Vec<Result<Vec<ItemAnswer>, BatchFailure>> {
+    fn score(&mut self, items: Vec<JobItem>, calls: &[Call]) -> Vec<Result<Vec<ItemAnswer>, BatchFailure>> {
         // An item that cannot be read is answered here; the plugins get the rest.
         let mut unreadable = Vec::new();
         let mut readable = Vec::with_capacity(items.len());
@@ -117,7 +131,8 @@ impl Plugins {
         calls
             .iter()
             .map(|call| {
-                let mut answers = self.plugin(call.plugin)?.score(&self.engine, &call.config, &readable)?;
+                let mut answers =
+                    self.call(call.plugin, |plugin, engine| plugin.score(engine, &call.config, &readable))?;
                 for (index, error) in &unreadable {
                     answers.insert(*index, Err(error.clone()));
                 }

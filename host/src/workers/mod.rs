@@ -221,7 +221,7 @@ impl Workers {
 }
 
 fn failure(cause: Cause, message: String) -> BatchFailure {
-    BatchFailure { unscored: Unscored { cause, message }, log: Vec::new() }
+    BatchFailure { unscored: Unscored { cause, message } }
 }
 
 /// A worker that answers another question than it was asked is not to be believed.

@@ -12,7 +12,7 @@ use super::process::WorkerProcess;
 use super::{Artifact, Job, Settings, Work, failure};
 use crate::domain::digest::Digest;
 use crate::domain::plugin::Cause;
-use crate::protocol::{Call, FromWorker, JobId, PluginSlot, Task, ToWorker};
+use crate::protocol::{Call, FromWorker, JobId, LogLine, LoggedLevel, PluginSlot, Task, ToWorker};
 
 /// A worker works on one job while the next already waits in its queue.
 const PIPELINE_DEPTH: usize = 2;
@@ -162,6 +162,7 @@ impl Running {
                             started.overdue_at = Some(Instant::now() + started.allowed + GRACE);
                         }
                     }
+                    Some(FromWorker::Logged(slot, lines)) => self.log(slot, lines),
                     Some(FromWorker::Finished(id, reply)) => {
                         match self.in_flight.pop_front() {
                             Some(finished) if finished.id == id => answer(finished.job, Ok(reply), load),
@@ -229,6 +230,21 @@ impl Running {
         };
         let allowed = Duration::from_millis(u64::from(allowed_ms));
         self.in_flight.push_back(InFlight { id, job, allowed, overdue_at: None });
+    }
+
+    /// Passes on what a plugin logged.
+    fn log(&self, slot: PluginSlot, lines: Vec<LogLine>) {
+        let digest =
+            self.slots.iter().find(|(_, known)| **known == slot).map(|(digest, _)| digest.to_string());
+        let plugin = digest.unwrap_or_default();
+        for LogLine { level, message } in lines {
+            match level {
+                LoggedLevel::Debug => tracing::debug!(target: "plugin", digest = plugin, "{message}"),
+                LoggedLevel::Info => tracing::info!(target: "plugin", digest = plugin, "{message}"),
+                LoggedLevel::Warn => tracing::warn!(target: "plugin", digest = plugin, "{message}"),
+                LoggedLevel::Error => tracing::error!(target: "plugin", digest = plugin, "{message}"),
+            }
+        }
     }
 
     /// The slot where the worker has this plugin; hands it over where it has not.
