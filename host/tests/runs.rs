@@ -125,4 +125,15 @@ async fn a_cancelled_run_stops_at_once_and_keeps_what_is_committed() {
     assert!(matches!(run.state, RunState::Cancelled { .. }), "{:?}", run.state);
     assert!(asked.elapsed() < std::time::Duration::from_secs(1));
     assert!(!app.runner.cancel(id).await.expect("over already"));
+
+    // What cancelled runs had under way is free again for others.
+    let many = evaluation(&app, definition("nan")).await;
+    for pause_ms in 0..30 {
+        let id = app.runner.start(many).await.expect("started");
+        tokio::time::sleep(std::time::Duration::from_millis(pause_ms)).await;
+        app.runner.cancel(id).await.expect("cancelled");
+    }
+    let calm = app.runner.start(evaluation(&app, definition("no")).await).await.expect("started");
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), finished(&app, calm)).await;
+    assert!(matches!(ended.expect("it ends").state, RunState::Finished { .. }));
 }

@@ -83,11 +83,10 @@ impl Runner {
                     }
                 };
                 permit.forget();
-                let (runner, context) = (self.clone(), Arc::clone(&context));
-                batches.spawn(async move {
-                    let _place = Place(&runner);
-                    runner.score_and_commit(&context, batch).await
-                });
+                // Made before the task: one that is dropped unstarted gives it back too.
+                let place = Place(self.clone());
+                let context = Arc::clone(&context);
+                batches.spawn(async move { place.0.score_and_commit(&context, batch).await });
             }
             while let Some(done) = batches.try_join_next() {
                 self.count(id, &mut progress, done)?;
@@ -275,9 +274,9 @@ impl Runner {
 }
 
 /// A batch's place among those under way; free again when dropped.
-struct Place<'a>(&'a Runner);
+struct Place(Runner);
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.shared.batches.add_permits(1);
     }
