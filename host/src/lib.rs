@@ -7,6 +7,7 @@ pub mod app;
 pub mod catalogue;
 pub mod cli;
 pub mod config;
+pub mod confinement;
 pub mod domain;
 pub mod http;
 pub mod protocol;

@@ -14,7 +14,7 @@ const RANKS: [&[&str]; 10] = [
     &["workers", "judge", "ingest", "alerts", "targets", "worker"],
     &["store", "sandbox"],
     &["protocol"],
-    &["stats", "config"],
+    &["stats", "config", "confinement"],
     &["domain"],
 ];
 

@@ -17,7 +17,7 @@ use crate::domain::clock::Clock;
 use crate::protocol;
 use crate::runner::Runner;
 use crate::store::{Store, StoreError};
-use crate::workers::{Settings, StartError, Workers};
+use crate::workers::{Confinement, Settings, StartError, Workers};
 
 pub use import::{ImportError, import_reference_set};
 
@@ -90,6 +90,11 @@ fn worker_settings(config: &Config) -> io::Result<Settings> {
         settings.count = workers.count;
     }
     settings.compile_timeout = Duration::from_secs(workers.compile_timeout_s);
+    settings.worker_memory_bytes_max = workers.worker_memory_bytes_max;
+    settings.compile_memory_bytes_max = workers.compile_memory_bytes_max;
+    if workers.require_sandbox {
+        settings.confinement = Confinement::Required;
+    }
     settings.limits = protocol::Limits {
         memory_bytes_max: workers.memory_bytes_max,
         table_elements_max: workers.table_elements_max,

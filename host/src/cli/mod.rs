@@ -83,10 +83,31 @@ enum Command {
     Openapi,
     /// A worker process; started by the daemon only
     #[command(hide = true)]
-    Worker,
+    Worker(Child),
     /// A compile process; started by the daemon only
     #[command(hide = true)]
-    CompileWorker,
+    CompileWorker(Child),
+}
+
+/// How a child process confines itself.
+#[derive(Args)]
+struct Child {
+    /// Private memory of the process, in bytes
+    #[arg(long)]
+    data_bytes_max: u64,
+    /// For benchmarks only
+    #[arg(long)]
+    unconfined: bool,
+}
+
+impl Child {
+    fn confinement(&self) -> worker::Confinement {
+        if self.unconfined {
+            worker::Confinement::None
+        } else {
+            worker::Confinement::Full { data_bytes_max: self.data_bytes_max }
+        }
+    }
 }
 
 /// Why a command ended.
@@ -133,8 +154,8 @@ pub fn main() -> ExitCode {
     // Workers come first: they have no configuration, no environment and no
     // runtime.
     let ended = match &cli.command {
-        Command::Worker => worker::run().map_err(Failure::from),
-        Command::CompileWorker => worker::compile_and_exit().map_err(Failure::from),
+        Command::Worker(child) => worker::run(child.confinement()).map_err(Failure::from),
+        Command::CompileWorker(child) => worker::compile_and_exit(child.confinement()).map_err(Failure::from),
         _ => run_command(cli),
     };
     match ended {
@@ -171,7 +192,9 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
                 println!("{}", crate::http::openapi().to_pretty_json()?);
                 Ok(())
             }
-            Command::Config(_) | Command::Worker | Command::CompileWorker => unreachable!("handled above"),
+            Command::Config(_) | Command::Worker(_) | Command::CompileWorker(_) => {
+                unreachable!("handled above")
+            }
         }
     })
 }

@@ -23,6 +23,9 @@ pub struct Serve {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Refuse to start where the system cannot confine plugins wholly
+    #[arg(long)]
+    require_sandbox: bool,
 }
 
 /// A daemon that serves in the background.
@@ -40,6 +43,7 @@ pub async fn run(mut context: Context, command: Serve) -> Result<(), Failure> {
     if let Some(listen) = command.listen {
         context.config.listen = listen;
     }
+    context.config.workers.require_sandbox |= command.require_sandbox;
     let daemon = start(&context.config).await?;
     let resumed = daemon.app.runner.resume().await?;
     tracing::info!(

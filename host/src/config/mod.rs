@@ -53,6 +53,12 @@ pub struct Workers {
     pub count: usize,
     /// How long one component may take to compile, in seconds.
     pub compile_timeout_s: u64,
+    /// Refuse to start where the system cannot confine workers wholly.
+    pub require_sandbox: bool,
+    /// Private memory of one worker process, in bytes.
+    pub worker_memory_bytes_max: u64,
+    /// Private memory of a compile process, in bytes.
+    pub compile_memory_bytes_max: u64,
     /// Memory of one plugin instance, in bytes.
     pub memory_bytes_max: u64,
     /// Elements of one table.
@@ -140,6 +146,9 @@ impl Default for Workers {
         Self {
             count: 0,
             compile_timeout_s: 120,
+            require_sandbox: false,
+            worker_memory_bytes_max: 4 << 30,
+            compile_memory_bytes_max: 2 << 30,
             memory_bytes_max: 256 << 20,
             table_elements_max: 200_000,
             stack_bytes_max: 512 << 10,

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::problem::Problem;
+use crate::confinement::MissingBoundary;
 
 /// Whether the daemon works.
 #[derive(Serialize, ToSchema)]
@@ -19,6 +20,9 @@ pub struct Readiness {
     workers: usize,
     /// Runs that go on now.
     runs: usize,
+    /// What the system could not take away from the workers; empty where
+    /// plugins are wholly confined.
+    missing_boundaries: Vec<MissingBoundary>,
 }
 
 /// What this is.
@@ -48,7 +52,9 @@ pub async fn readiness(State(api): State<Api>) -> Response {
     let stored = api.app.store.schedule_next_due().await.is_ok();
     let ready = workers > 0 && stored;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, workers, runs: api.app.runner.open_count() })).into_response()
+    let missing_boundaries = api.app.workers.missing_boundaries();
+    let readiness = Readiness { ready, workers, runs: api.app.runner.open_count(), missing_boundaries };
+    (status, Json(readiness)).into_response()
 }
 
 /// What this is

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::confinement::MissingBoundary;
 use crate::domain::plugin::{Descriptor, Output, PluginError, Problem, Score, Unscored};
 
 /// Correlates a reply with its task; chosen by the daemon.
@@ -131,6 +132,8 @@ pub enum FromWorker {
     Ready {
         /// Names the engine, its settings and the processor.
         compatibility: u64,
+        /// What the system could not take away from the worker.
+        missing: Vec<MissingBoundary>,
     },
     /// The job left the queue. A worker that dies after this died of this job.
     Started(JobId),

@@ -39,6 +39,7 @@ pub(super) fn config(limits: &Limits) -> Config {
     pool.total_component_instances(INSTANCES_MAX)
         .total_core_instances(INSTANCES_MAX * CORE_INSTANCES_MAX)
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .total_stacks(INSTANCES_MAX)
         .total_tables(INSTANCES_MAX * TABLES_MAX)
         .max_tables_per_component(TABLES_MAX)
         .total_memories(INSTANCES_MAX * MEMORIES_MAX)

@@ -25,6 +25,9 @@ pub struct Guest {
     log_bytes: usize,
     log_dropped: u64,
     memory_denied: bool,
+    /// Of all memories and tables of the guest together.
+    memory_bytes: u64,
+    table_elements: u64,
     wasi: Option<InertWasi>,
     table: ResourceTable,
 }
@@ -43,6 +46,8 @@ impl Guest {
             log_bytes: 0,
             log_dropped: 0,
             memory_denied: false,
+            memory_bytes: 0,
+            table_elements: 0,
             wasi: needs_wasi.then(|| InertWasi::new(limits.log_bytes_max as usize)),
             table: ResourceTable::new(),
         }
@@ -101,14 +106,23 @@ impl wasmtime::component::HasData for Guest {
 }
 
 impl ResourceLimiter for Guest {
-    fn memory_growing(&mut self, _now: usize, wanted: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = wanted as u64 <= self.limits.memory_bytes_max;
+    fn memory_growing(&mut self, now: usize, wanted: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes.saturating_add((wanted - now) as u64);
+        let granted = total <= self.limits.memory_bytes_max;
+        if granted {
+            self.memory_bytes = total;
+        }
         self.memory_denied |= !granted;
         Ok(granted)
     }
 
-    fn table_growing(&mut self, _now: usize, wanted: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(wanted <= self.limits.table_elements_max as usize)
+    fn table_growing(&mut self, now: usize, wanted: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.table_elements.saturating_add((wanted - now) as u64);
+        let granted = total <= u64::from(self.limits.table_elements_max);
+        if granted {
+            self.table_elements = total;
+        }
+        Ok(granted)
     }
 }
 

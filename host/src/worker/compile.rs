@@ -6,12 +6,14 @@ use std::os::fd::AsFd as _;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-use super::{WorkerError, inherited_connection};
+use super::{Confinement, WorkerError, inherited_connection};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sandbox;
 
 /// Compiles what the first frame brings and sends the artifact back.
-pub fn compile_and_exit() -> Result<(), WorkerError> {
+/// Confines itself first, as ordinary workers do and report.
+pub fn compile_and_exit(confinement: Confinement) -> Result<(), WorkerError> {
+    confinement.apply();
     let mut connection = inherited_connection()?;
     let (ToWorker::Compile(limits), Some(component)) = connection.reader.receive()? else {
         return Err(WorkerError::OutOfOrder("Compile"));

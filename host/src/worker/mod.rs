@@ -9,6 +9,7 @@ mod run;
 use std::io;
 use std::os::unix::net::UnixStream;
 
+use crate::confinement::{MissingBoundary, confine, none};
 use crate::protocol::{Connection, FrameError};
 use crate::sandbox::Refused;
 
@@ -30,6 +31,27 @@ pub enum WorkerError {
     /// The operating system refused something.
     #[error("failed to set the worker up: {0}")]
     Io(#[from] io::Error),
+}
+
+/// What a worker takes away from itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confinement {
+    /// All that the system can take away; private memory up to so many bytes.
+    Full {
+        /// The limit.
+        data_bytes_max: u64,
+    },
+    /// Nothing. Only benchmarks want this, to see what confinement costs.
+    None,
+}
+
+impl Confinement {
+    fn apply(self) -> Vec<MissingBoundary> {
+        match self {
+            Self::Full { data_bytes_max } => confine(data_bytes_max),
+            Self::None => none("switched off"),
+        }
+    }
 }
 
 /// The socket that the daemon gave this process as its standard input.

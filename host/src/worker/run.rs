@@ -8,7 +8,7 @@ use std::process;
 use std::sync::mpsc;
 use std::thread;
 
-use super::{WorkerError, inherited_connection};
+use super::{Confinement, WorkerError, inherited_connection};
 use crate::domain::interaction::{Answer, Interaction, Item};
 use crate::domain::plugin::{Cause, PluginError, PluginErrorKind, Unscored};
 use crate::protocol::{
@@ -17,13 +17,19 @@ use crate::protocol::{
 };
 use crate::sandbox::{Called, Engine, Plugin, convert_interaction};
 
-/// Serves tasks until the socket closes.
-pub fn run() -> Result<(), WorkerError> {
+/// Serves tasks until the socket closes. Must be the first thing that the
+/// process does: confinement covers only threads that start after it.
+pub fn run(confinement: Confinement) -> Result<(), WorkerError> {
+    let missing = confinement.apply();
     let Connection { mut reader, mut writer } = inherited_connection()?;
     let (ToWorker::Start(limits), _) = reader.receive()? else {
         return Err(WorkerError::OutOfOrder("Start"));
     };
     let engine = Engine::start(limits)?;
+    // The inert WASI blocks on futures. Left alone it would start a runtime with
+    // network and signals, for which a confined process has no system calls.
+    let futures = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
+    let _entered = futures.enter();
     let (queue, tasks) = mpsc::channel();
     thread::Builder::new().name("socket".into()).spawn(move || {
         loop {
@@ -45,7 +51,7 @@ pub fn run() -> Result<(), WorkerError> {
             }
         }
     })?;
-    writer.send(&FromWorker::Ready { compatibility: engine.compatibility() }, None)?;
+    writer.send(&FromWorker::Ready { compatibility: engine.compatibility(), missing }, None)?;
     let mut plugins = Plugins { engine, slots: HashMap::new(), logs: Vec::new() };
     for (message, descriptor) in tasks {
         match message {

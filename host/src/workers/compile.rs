@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 
 use super::Settings;
 use super::artifacts::sealed_memory;
-use super::process::spawn;
+use super::process::{Role, spawn};
 use crate::protocol::{Connection, FrameError, FromWorker, ToWorker};
 
 /// An artifact may not be larger: a component of 64 MiB compiles to less.
@@ -30,7 +30,7 @@ pub enum CompileError {
 pub fn compile(settings: &Settings, component: &[u8]) -> Result<Vec<u8>, CompileError> {
     let process = |error: &dyn std::fmt::Display| CompileError::Process(error.to_string());
     let source = sealed_memory("component", component).map_err(|error| process(&error))?;
-    let (mut child, socket) = spawn(settings, "compile-worker").map_err(|error| process(&error))?;
+    let (mut child, socket) = spawn(settings, Role::Compiler).map_err(|error| process(&error))?;
     let answer = (|| {
         socket.set_read_timeout(Some(settings.compile_timeout)).map_err(|error| process(&error))?;
         let mut connection = Connection::new(socket).map_err(|error| process(&error))?;
@@ -60,7 +60,11 @@ pub fn compile(settings: &Settings, component: &[u8]) -> Result<Vec<u8>, Compile
             Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 Err(CompileError::TimedOut(settings.compile_timeout.as_secs()))
             }
-            Err(FrameError::Closed) => Err(CompileError::Process("it died".into())),
+            Err(FrameError::Closed) => {
+                let status = child.wait().map_err(|error| process(&error))?;
+                let most = settings.compile_memory_bytes_max >> 20;
+                Err(CompileError::Process(format!("it ended ({status}); it may use {most} MiB of memory")))
+            }
             Err(error) => Err(process(&error)),
         }
     })();

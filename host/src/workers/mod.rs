@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::confinement::MissingBoundary;
 use crate::domain::plugin::{Cause, Descriptor, Output, Problem, Unscored};
 use crate::protocol::{BatchFailure, ItemAnswer, JobItem, Limits, Reply};
 
@@ -34,6 +35,23 @@ pub struct Settings {
     pub limits: Limits,
     /// How long one component may take to compile.
     pub compile_timeout: Duration,
+    /// Private memory of one worker process, in bytes.
+    pub worker_memory_bytes_max: u64,
+    /// Private memory of a compile process, in bytes.
+    pub compile_memory_bytes_max: u64,
+    /// What happens where the system lacks a boundary.
+    pub confinement: Confinement,
+}
+
+/// How much confinement there has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confinement {
+    /// All that the system has; what is missing is reported.
+    BestEffort,
+    /// A missing boundary is an error.
+    Required,
+    /// None: to measure what confinement costs.
+    Off,
 }
 
 impl Settings {
@@ -44,6 +62,9 @@ impl Settings {
             count: std::thread::available_parallelism().map_or(1, usize::from),
             limits: Limits::default(),
             compile_timeout: Duration::from_secs(120),
+            worker_memory_bytes_max: 4 << 30,
+            compile_memory_bytes_max: 2 << 30,
+            confinement: Confinement::BestEffort,
         })
     }
 }
@@ -54,6 +75,9 @@ pub enum StartError {
     /// No worker said that it is ready.
     #[error("failed to start a worker: {0}")]
     NotReady(String),
+    /// The system lacks a boundary that is required.
+    #[error("this system cannot confine plugins as is required; missing: {0}")]
+    Unconfined(String),
 }
 
 /// One scorer of a batch.
@@ -78,8 +102,16 @@ pub struct Workers {
 struct Shared {
     settings: Settings,
     lanes: Vec<Lane>,
-    compatibility: watch::Receiver<Option<u64>>,
+    ready: watch::Receiver<Option<Ready>>,
     compiling: tokio::sync::Semaphore,
+}
+
+/// What the workers say when they are ready; all say the same.
+#[derive(Debug, Clone)]
+struct Ready {
+    /// What artifacts have to be made for.
+    compatibility: u64,
+    missing: Vec<MissingBoundary>,
 }
 
 /// The way to one worker.
@@ -105,7 +137,7 @@ enum Work {
 impl Workers {
     /// Starts the processes and waits for the first that is ready.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let (report, mut compatibility) = watch::channel(None);
+        let (report, mut ready) = watch::channel::<Option<Ready>>(None);
         let (failed, mut failures) = mpsc::unbounded_channel();
         let lanes = (0..settings.count.max(1))
             .map(|_| {
@@ -117,7 +149,7 @@ impl Workers {
                     received,
                     Arc::clone(&load),
                     supervisor::Reports {
-                        compatibility: report.clone(),
+                        ready: report.clone(),
                         process_id: announce,
                         failed: failed.clone(),
                     },
@@ -127,13 +159,22 @@ impl Workers {
             .collect();
         drop(failed);
         tokio::select! {
-            ready = compatibility.wait_for(Option::is_some) => {
-                ready.map_err(|_| StartError::NotReady("every supervisor stopped".into()))?;
+            said = ready.wait_for(Option::is_some) => {
+                said.map_err(|_| StartError::NotReady("every supervisor stopped".into()))?;
             }
             Some(reason) = failures.recv() => return Err(StartError::NotReady(reason)),
         }
+        let missing = ready.borrow().as_ref().map(|ready| ready.missing.clone()).unwrap_or_default();
+        if settings.confinement == Confinement::Required && !missing.is_empty() {
+            let named: Vec<_> =
+                missing.iter().map(|missing| format!("{}: {}", missing.boundary, missing.reason)).collect();
+            return Err(StartError::Unconfined(named.join("; ")));
+        }
+        for MissingBoundary { boundary, reason } in &missing {
+            tracing::warn!(%boundary, %reason, "workers lack a boundary; see docs/security.md");
+        }
         let compiling = tokio::sync::Semaphore::new(1);
-        Ok(Self { shared: Arc::new(Shared { settings, lanes, compatibility, compiling }) })
+        Ok(Self { shared: Arc::new(Shared { settings, lanes, ready, compiling }) })
     }
 
     /// How many workers there are.
@@ -153,7 +194,12 @@ impl Workers {
 
     /// What artifacts have to be made for.
     pub fn compatibility(&self) -> u64 {
-        self.shared.compatibility.borrow().expect("`start` waited for it")
+        self.shared.ready.borrow().as_ref().expect("`start` waited for it").compatibility
+    }
+
+    /// What the system could not take away from the workers.
+    pub fn missing_boundaries(&self) -> Vec<MissingBoundary> {
+        self.shared.ready.borrow().as_ref().map(|ready| ready.missing.clone()).unwrap_or_default()
     }
 
     /// Compiles a component in a process of its own. One at a time: a large

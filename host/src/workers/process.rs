@@ -1,15 +1,15 @@
 //! One child process and the threads that speak with it.
 
-use std::io;
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, mpsc as blocking};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, LazyLock, mpsc as blocking};
 use std::thread;
 
 use tokio::sync::mpsc;
 
-use super::{Artifact, Settings};
+use super::{Artifact, Confinement, Settings};
 use crate::protocol::{Connection, FrameWriter, FromWorker, ToWorker};
 
 /// A running worker. It is killed when dropped.
@@ -22,25 +22,77 @@ pub struct WorkerProcess {
 
 type Frame = Box<dyn FnOnce(&mut FrameWriter) -> bool + Send>;
 
-/// Starts a subcommand of the binary, with a socket as its standard input and
-/// nothing else of this process.
-pub fn spawn(settings: &Settings, subcommand: &str) -> io::Result<(Child, UnixStream)> {
+/// What a child process is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Role {
+    /// Runs plugins.
+    Worker,
+    /// Compiles one component.
+    Compiler,
+}
+
+/// What a child may write to its standard error before it is heard no more.
+const ERRORS_BYTES_MAX: u64 = 64 << 10;
+
+type Start = (Command, blocking::Sender<io::Result<Child>>);
+
+/// Children are started by a thread that never ends: a child dies with the
+/// thread that started it (`PR_SET_PDEATHSIG`), not with the whole process.
+static STARTER: LazyLock<blocking::Sender<Start>> = LazyLock::new(|| {
+    let (starts, queued) = blocking::channel::<Start>();
+    thread::Builder::new()
+        .name("worker-starter".into())
+        .spawn(move || {
+            for (mut command, started) in queued {
+                started.send(command.spawn()).ok();
+            }
+        })
+        .expect("a process that serves can start one more thread");
+    starts
+});
+
+/// Starts the binary as a worker or compiler, with a socket as its standard
+/// input and nothing else of this process.
+pub fn spawn(settings: &Settings, role: Role) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let child = Command::new(&settings.executable)
-        .arg(subcommand)
+    let (subcommand, data_bytes_max) = match role {
+        Role::Worker => ("worker", settings.worker_memory_bytes_max),
+        Role::Compiler => ("compile-worker", settings.compile_memory_bytes_max),
+    };
+    let mut command = Command::new(&settings.executable);
+    command
+        .args([subcommand, "--data-bytes-max", &data_bytes_max.to_string()])
+        .args((settings.confinement == Confinement::Off).then_some("--unconfined"))
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
-        .spawn()?;
+        .stderr(Stdio::piped());
+    let (start, started) = blocking::channel();
+    let gone = || io::Error::other("the thread that starts workers has ended");
+    STARTER.send((command, start)).map_err(|_| gone())?;
+    let mut child = started.recv().map_err(|_| gone())??;
+    if let Some(errors) = child.stderr.take() {
+        let id = child.id();
+        thread::Builder::new().name("worker-errors".into()).spawn(move || log_errors(id, errors))?;
+    }
     Ok((child, ours))
+}
+
+/// A worker's last words. It may have been broken into, so they are cut and
+/// escaped.
+fn log_errors(id: u32, errors: ChildStderr) {
+    for line in BufReader::new(errors.take(ERRORS_BYTES_MAX)).split(b'\n') {
+        let Ok(line) = line else { return };
+        let line = line.escape_ascii();
+        tracing::warn!(worker.process = id, "a worker wrote to its standard error: {line}");
+    }
 }
 
 impl WorkerProcess {
     /// Starts a worker and sends it its limits.
     pub fn start(settings: &Settings) -> io::Result<Self> {
-        let (child, socket) = spawn(settings, "worker")?;
+        let (child, socket) = spawn(settings, Role::Worker)?;
         let Connection { mut reader, mut writer } = Connection::new(socket)?;
         let (heard, said) = mpsc::unbounded_channel();
         let (frames, queued) = blocking::channel::<Frame>();

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::process::WorkerProcess;
-use super::{Artifact, Job, Settings, Work, failure};
+use super::{Artifact, Job, Ready, Settings, Work, failure};
 use crate::domain::digest::Digest;
 use crate::domain::plugin::Cause;
 use crate::protocol::{Call, FromWorker, JobId, LogLine, LoggedLevel, PluginSlot, Task, ToWorker};
@@ -28,7 +28,7 @@ const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
 /// Where a supervisor says how its worker is.
 pub struct Reports {
-    pub compatibility: watch::Sender<Option<u64>>,
+    pub ready: watch::Sender<Option<Ready>>,
     pub process_id: watch::Sender<Option<u32>>,
     pub failed: mpsc::UnboundedSender<String>,
 }
@@ -119,9 +119,9 @@ async fn start(settings: &Settings, reports: &Reports) -> Result<WorkerProcess, 
     let mut process = WorkerProcess::start(settings)
         .map_err(|error| format!("failed to run `{} worker`: {error}", settings.executable.display()))?;
     match timeout(START_TIMEOUT, process.said.recv()).await {
-        Ok(Some(FromWorker::Ready { compatibility })) => {
+        Ok(Some(FromWorker::Ready { compatibility, missing })) => {
             reports.process_id.send_replace(Some(process.id()));
-            reports.compatibility.send_replace(Some(compatibility));
+            reports.ready.send_replace(Some(Ready { compatibility, missing }));
             Ok(process)
         }
         Ok(_) => Err(format!("the worker ended before it was ready ({})", process.kill())),

@@ -14,7 +14,7 @@ use assay::domain::digest::Digest;
 use assay::domain::evaluation::Definition;
 use assay::domain::ids::{EvaluationId, RunId};
 use assay::domain::run::Run;
-use assay::protocol::{JobItem, Limits};
+use assay::protocol::JobItem;
 use assay::workers::{Artifact, ArtifactCache, ScorerCall, Settings, Workers};
 
 /// The repository's root.
@@ -50,8 +50,8 @@ pub fn settings() -> Settings {
     Settings {
         executable: env!("CARGO_BIN_EXE_assay").into(),
         count: 2,
-        limits: Limits::default(),
         compile_timeout: std::time::Duration::from_secs(300),
+        ..Settings::of_this_binary().expect("the binary has a path")
     }
 }
 
