@@ -92,11 +92,11 @@ async fn a_dropped_plugin_scores_gsm8k_on_a_schedule_without_a_wrong_row() {
 }
 
 /// About a millisecond an item in this plugin's build.
-const PACE: u64 = 400_000;
+const PACE: u64 = 2_000_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_killed_in_the_middle_of_a_run_loses_and_doubles_nothing() {
-    const ITEMS: usize = 3000;
+    const ITEMS: usize = 5000;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let small_batches = [("ASSAY_RUNNER__BATCH_ITEMS_MAX", "50")];
     let mut daemon = Daemon::start_with(folder.path(), &small_batches);
@@ -117,7 +117,8 @@ async fn a_daemon_killed_in_the_middle_of_a_run_loses_and_doubles_nothing() {
     let run = daemon.create(&path, &json!({})).await["id"].as_str().expect("an id").to_owned();
 
     let mut killed_at = Vec::new();
-    for pause_ms in [0, 50, 120, 200, 90, 150] {
+    for moment in 0..20_u64 {
+        let pause_ms = moment * 37 % 120;
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         let before = daemon.get(&format!("/v1/runs/{run}")).await;
         killed_at.push(before["progress"]["done"].as_u64().expect("a count"));
@@ -125,13 +126,67 @@ async fn a_daemon_killed_in_the_middle_of_a_run_loses_and_doubles_nothing() {
         daemon = Daemon::start_with(folder.path(), &small_batches);
     }
     assert!(
-        killed_at.iter().any(|done| (1..ITEMS as u64).contains(done)),
+        killed_at.iter().filter(|done| (1..ITEMS as u64).contains(*done)).count() >= 10,
         "killed in the middle: {killed_at:?}"
     );
     let ended = daemon.finished(&run).await;
     assert_eq!((&ended["state"], &ended["progress"]["done"]), (&json!("finished"), &json!(ITEMS)));
     let result = daemon.get(&format!("/v1/runs/{run}/result")).await;
     assert_eq!(result["completion"]["counts"]["completed"], ITEMS);
+    assert_eq!(result["scorers"][0]["outputs"][0]["scored"], ITEMS);
+}
+
+/// Worker processes of a daemon, compilers aside.
+fn worker_processes(daemon: u32) -> Vec<String> {
+    let children = fs::read_dir(format!("/proc/{daemon}/task")).expect("the daemon lives").flat_map(|task| {
+        let path = task.expect("readable").path().join("children");
+        fs::read_to_string(path).unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    });
+    let is_worker = |id: &String| {
+        fs::read(format!("/proc/{id}/cmdline"))
+            .is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"worker"))
+    };
+    children.filter(is_worker).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_killed_at_random_cost_no_result() {
+    const ITEMS: usize = 5000;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings =
+        [("ASSAY_RUNNER__BATCH_ITEMS_MAX", "50"), ("ASSAY_WORKERS__RESTARTS_PER_MINUTE_MAX", "100000")];
+    let daemon = Daemon::start_with(folder.path(), &settings);
+    daemon.drop_plugin("hostile.wasm", &component("hostile")).await;
+    let lines: String = (0..ITEMS)
+        .map(|index| format!("{{\"key\":\"k{index}\",\"query\":\"q\",\"actual\":\"a\"}}\n"))
+        .collect();
+    answer(daemon.request(Method::POST, "/v1/reference-sets/set/versions").body(lines), StatusCode::CREATED)
+        .await;
+    let definition = json!({
+        "name": "paced",
+        "source": {"reference_set": "set"},
+        "scorers": [{"plugin": "hostile", "config": {"on": "nothing", "rounds": PACE}}],
+        "completion": {"output": "fine", "at_least": 1},
+    });
+    let evaluation = daemon.create("/v1/evaluations", &definition).await;
+    let path = format!("/v1/evaluations/{}/runs", evaluation["id"].as_str().expect("an id"));
+    let run = daemon.create(&path, &json!({})).await["id"].as_str().expect("an id").to_owned();
+    let mut killed = 0;
+    for moment in 0_u64.. {
+        tokio::time::sleep(Duration::from_millis(30 + moment * 37 % 120)).await;
+        let now = daemon.get(&format!("/v1/runs/{run}")).await;
+        if now["state"] == "finished" {
+            break;
+        }
+        let workers = worker_processes(daemon.process_id());
+        if let Some(worker) = workers.get(moment as usize % workers.len().max(1)) {
+            let sent = std::process::Command::new("kill").args(["-s", "KILL", worker]).status();
+            killed += u32::from(sent.is_ok_and(|status| status.success()));
+        }
+    }
+    assert!(killed >= 5, "only {killed} workers were killed");
+    let result = daemon.get(&format!("/v1/runs/{run}/result")).await;
+    assert_eq!(result["completion"]["counts"]["completed"], ITEMS, "{killed} workers killed: {result}");
     assert_eq!(result["scorers"][0]["outputs"][0]["scored"], ITEMS);
 }
 

@@ -80,6 +80,33 @@ async fn a_killed_or_stopped_worker_is_replaced_and_its_batch_is_answered_as_los
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_costs_too_many_workers_is_unhealthy_and_the_others_are_not() {
+    let mut settings = settings();
+    settings.count = 1;
+    settings.restarts_per_minute_max = 2;
+    let workers = Workers::start(settings).await.expect("workers start");
+    let plugin = artifact(&workers, &component("hostile")).await;
+    let other = artifact(&workers, &component("text")).await;
+    for _ in 0..2 {
+        let busy = tokio::spawn({
+            let (workers, plugin) = (workers.clone(), plugin.clone());
+            async move { workers.score(items(&["poison"; 400]), vec![call(&plugin, &config("loop"))]).await }
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let worker = workers.process_ids()[0].to_string();
+        let killed = std::process::Command::new("kill").args(["-s", "KILL", &worker]).status();
+        assert!(killed.is_ok_and(|status| status.success()));
+        let lost = busy.await.expect("no panic").expect_err("the batch was lost");
+        assert_eq!(lost.unscored.cause, Cause::WorkerDied);
+    }
+    let refused = workers.score(items(&["fine"]), vec![call(&plugin, &config("no"))]).await;
+    let refused = refused.expect_err("it had its chances").unscored;
+    assert_eq!(refused.cause, Cause::PluginUnhealthy);
+    assert!(refused.message.contains("took down 2 workers within a minute"), "{refused:?}");
+    assert!(workers.describe(&other).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_plugin_is_refused_with_its_reason() {
     let workers = Workers::start(settings()).await.expect("workers start");
     let empty_component = [b"\0asm".as_slice(), &[0x0d, 0, 1, 0]].concat();

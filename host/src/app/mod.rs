@@ -17,7 +17,7 @@ use crate::domain::clock::Clock;
 use crate::protocol;
 use crate::runner::Runner;
 use crate::store::{Store, StoreError};
-use crate::workers::{Confinement, Settings, StartError, Workers};
+use crate::workers::{ArtifactCache, Confinement, Settings, StartError, Workers};
 
 pub use import::{ImportError, import_reference_set};
 
@@ -90,6 +90,7 @@ fn worker_settings(config: &Config) -> io::Result<Settings> {
         settings.count = workers.count;
     }
     settings.compile_timeout = Duration::from_secs(workers.compile_timeout_s);
+    settings.restarts_per_minute_max = workers.restarts_per_minute_max;
     settings.worker_memory_bytes_max = workers.worker_memory_bytes_max;
     settings.compile_memory_bytes_max = workers.compile_memory_bytes_max;
     if workers.require_sandbox {
@@ -150,8 +151,9 @@ impl App {
         let store = open_store(data_dir)?;
         let workers = Workers::start(settings).await?;
         let artifacts = config.artifact_dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
-        let catalogue =
-            Catalogue::open(data_dir, &artifacts, store.clone(), workers.clone(), Arc::clone(&clock))?;
+        let cache =
+            ArtifactCache::open(&artifacts, config.artifact_cache_bytes_max).map_err(CatalogueError::from)?;
+        let catalogue = Catalogue::open(data_dir, cache, store.clone(), workers.clone(), Arc::clone(&clock))?;
         catalogue.accept_bundled().await?;
         catalogue.scan().await?;
         let runner = Runner::new(

@@ -80,7 +80,7 @@ impl Catalogue {
     /// Opens the folders of a data directory, and the cache of artifacts.
     pub fn open(
         data: &Path,
-        artifacts: &Path,
+        cache: ArtifactCache,
         store: Store,
         workers: Workers,
         clock: Arc<dyn Clock>,
@@ -95,7 +95,7 @@ impl Catalogue {
             shared: Arc::new(Shared {
                 folder: make("plugins")?,
                 components: make("components")?,
-                cache: ArtifactCache::open(artifacts)?,
+                cache,
                 store,
                 workers,
                 clock,

@@ -21,6 +21,8 @@ pub struct Config {
     /// where it is missing. Deleting it is always safe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_dir: Option<PathBuf>,
+    /// How large that cache may grow, in bytes; the least recently used goes.
+    pub artifact_cache_bytes_max: u64,
     /// The API.
     pub http: Http,
     /// The worker processes.
@@ -55,6 +57,9 @@ pub struct Workers {
     pub compile_timeout_s: u64,
     /// Refuse to start where the system cannot confine workers wholly.
     pub require_sandbox: bool,
+    /// Workers that one plugin may cost in a minute; then it is not run until
+    /// the minute is over.
+    pub restarts_per_minute_max: u32,
     /// Private memory of one worker process, in bytes.
     pub worker_memory_bytes_max: u64,
     /// Private memory of a compile process, in bytes.
@@ -122,6 +127,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7717)),
             data_dir: PathBuf::from("assay-data"),
             artifact_dir: None,
+            artifact_cache_bytes_max: 2 << 30,
             http: Http::default(),
             workers: Workers::default(),
             runner: Runner::default(),
@@ -147,6 +153,7 @@ impl Default for Workers {
             count: 0,
             compile_timeout_s: 120,
             require_sandbox: false,
+            restarts_per_minute_max: 30,
             worker_memory_bytes_max: 4 << 30,
             compile_memory_bytes_max: 2 << 30,
             memory_bytes_max: 256 << 20,

@@ -74,7 +74,14 @@ impl Bisect<'_> {
             if self.is_unhealthy(poison) {
                 return unhealthy(items.len());
             }
-            let outcome = self.workers.score(items.into(), vec![call.clone()]).await;
+            let mut outcome = self.workers.score(items.into(), vec![call.clone()]).await;
+            // A worker can die of something else than its item: before an item is
+            // blamed alone, it is tried once more.
+            if items.len() == 1
+                && outcome.as_ref().is_err_and(|failure| failure.unscored.cause == Cause::WorkerDied)
+            {
+                outcome = self.workers.score(items.into(), vec![call.clone()]).await;
+            }
             match outcome.map(|mut calls| calls.remove(0)) {
                 Ok(Ok(answers)) => answers.into_iter().map(Ok).collect(),
                 Ok(Err(failure)) | Err(failure) => self.split(items, call, poison, failure).await,
@@ -89,7 +96,7 @@ impl Bisect<'_> {
         poison: &Poison,
         failure: BatchFailure,
     ) -> Vec<ItemResult> {
-        if failure.unscored.cause == Cause::NotLoaded {
+        if matches!(failure.unscored.cause, Cause::NotLoaded | Cause::PluginUnhealthy) {
             // No item is to blame.
             return items.iter().map(|_| Err(failure.unscored.clone())).collect();
         }

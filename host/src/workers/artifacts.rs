@@ -8,6 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
@@ -34,6 +35,7 @@ pub struct ArtifactError {
 #[derive(Debug)]
 pub struct ArtifactCache {
     folder: PathBuf,
+    bytes_max: u64,
     key: [u8; 32],
 }
 
@@ -62,12 +64,13 @@ pub(super) fn sealed_memory(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
 }
 
 impl ArtifactCache {
-    /// Opens or makes the folder and its key.
-    pub fn open(folder: &Path) -> Result<Self, ArtifactError> {
+    /// Opens or makes the folder and its key. Artifacts beyond `bytes_max` are
+    /// removed, the least recently used first.
+    pub fn open(folder: &Path, bytes_max: u64) -> Result<Self, ArtifactError> {
         let failed = |source| ArtifactError { path: folder.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let key = Self::key(&folder.join("key")).map_err(failed)?;
-        Ok(Self { folder: folder.to_owned(), key })
+        Ok(Self { folder: folder.to_owned(), bytes_max, key })
     }
 
     fn key(path: &Path) -> io::Result<[u8; 32]> {
@@ -113,7 +116,11 @@ impl ArtifactCache {
             self.mac(digest, compatibility, artifact) == blake3::Hash::from_bytes(**mac)
         });
         match sound {
-            Some((artifact, _)) => Artifact::new(digest, artifact).map(Some).map_err(failed),
+            Some((artifact, _)) => {
+                // Its age decides what goes first; an artifact works without.
+                File::open(&path).and_then(|file| file.set_modified(SystemTime::now())).ok();
+                Artifact::new(digest, artifact).map(Some).map_err(failed)
+            }
             None => {
                 tracing::warn!(path = %path.display(), "a cached artifact failed its check; it will be made again");
                 fs::remove_file(&path).map_err(failed)?;
@@ -140,7 +147,33 @@ impl ArtifactCache {
                 fs::rename(&staging, &path)
             })
             .map_err(failed)?;
+        self.evict_but(&path).map_err(failed)?;
         Artifact::new(digest, bytes).map_err(failed)
+    }
+
+    /// Makes room; `kept` stays whatever its size.
+    fn evict_but(&self, kept: &Path) -> io::Result<()> {
+        let mut files = Vec::new();
+        let mut total = 0;
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            // Another process may have removed it meanwhile.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_file() && entry.file_name() != "key" {
+                total += metadata.len();
+                files.push((metadata.modified()?, metadata.len(), entry.path()));
+            }
+        }
+        files.sort();
+        for (_, bytes, path) in files {
+            if total <= self.bytes_max {
+                break;
+            }
+            if path != kept && fs::remove_file(&path).is_ok() {
+                total -= bytes;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -151,7 +184,7 @@ mod tests {
     #[test]
     fn a_changed_truncated_or_foreign_file_counts_as_missing() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let cache = ArtifactCache::open(folder.path()).expect("opened");
+        let cache = ArtifactCache::open(folder.path(), 1 << 20).expect("opened");
         let digest = Digest::of(b"component");
         cache.put(digest, 7, b"machine code").expect("kept");
         assert!(cache.get(digest, 7).expect("readable").is_some());
@@ -171,11 +204,31 @@ mod tests {
     }
 
     #[test]
+    fn the_least_recently_used_artifact_makes_room() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cache = ArtifactCache::open(folder.path(), 3 * (100 + MAC_BYTES as u64)).expect("opened");
+        let digests = [b"a", b"b", b"c", b"d"].map(|component| Digest::of(component));
+        for (age_s, digest) in [(30, digests[0]), (20, digests[1]), (10, digests[2])] {
+            cache.put(digest, 1, &[7; 100]).expect("kept");
+            let file = File::open(cache.path(digest, 1)).expect("there");
+            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age_s)).expect("aged");
+        }
+        assert!(cache.get(digests[0], 1).expect("readable").is_some(), "used a moment ago");
+        cache.put(digests[3], 1, &[7; 100]).expect("kept");
+        let left = digests.map(|digest| cache.path(digest, 1).exists());
+        assert_eq!(left, [true, false, true, true]);
+        cache.put(digests[1], 1, &[7; 1000]).expect("kept");
+        let left = digests.map(|digest| cache.path(digest, 1).exists());
+        assert_eq!(left, [false, true, false, false], "one that is larger than all the room stays");
+        assert!(folder.path().join("key").exists());
+    }
+
+    #[test]
     fn the_folder_and_key_are_for_the_owner_alone() {
         use std::os::unix::fs::PermissionsExt as _;
         let parent = tempfile::tempdir().expect("a temporary folder");
         let folder = parent.path().join("artifacts");
-        ArtifactCache::open(&folder).expect("opened");
+        ArtifactCache::open(&folder, 1 << 20).expect("opened");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join("key"))), (0o700, 0o600));
     }

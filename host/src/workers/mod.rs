@@ -7,6 +7,7 @@
 
 mod artifacts;
 mod compile;
+mod health;
 mod process;
 mod supervisor;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::confinement::MissingBoundary;
+use crate::domain::digest::Digest;
 use crate::domain::plugin::{Cause, Descriptor, Output, Problem, Unscored};
 use crate::protocol::{BatchFailure, ItemAnswer, JobItem, Limits, Reply};
 
@@ -39,6 +41,9 @@ pub struct Settings {
     pub worker_memory_bytes_max: u64,
     /// Private memory of a compile process, in bytes.
     pub compile_memory_bytes_max: u64,
+    /// Workers that one plugin may cost in a minute; then it is not run until
+    /// the minute is over.
+    pub restarts_per_minute_max: u32,
     /// What happens where the system lacks a boundary.
     pub confinement: Confinement,
 }
@@ -64,6 +69,7 @@ impl Settings {
             compile_timeout: Duration::from_secs(120),
             worker_memory_bytes_max: 4 << 30,
             compile_memory_bytes_max: 2 << 30,
+            restarts_per_minute_max: 30,
             confinement: Confinement::BestEffort,
         })
     }
@@ -134,11 +140,22 @@ enum Work {
     Score { items: Arc<[JobItem]>, calls: Vec<ScorerCall> },
 }
 
+impl Work {
+    fn plugins(&self) -> impl Iterator<Item = Digest> {
+        let (one, several) = match self {
+            Self::Describe(plugin) | Self::Configure { plugin, .. } => (Some(plugin.digest()), &[][..]),
+            Self::Score { calls, .. } => (None, calls.as_slice()),
+        };
+        one.into_iter().chain(several.iter().map(|call| call.plugin.digest()))
+    }
+}
+
 impl Workers {
     /// Starts the processes and waits for the first that is ready.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let (report, mut ready) = watch::channel::<Option<Ready>>(None);
         let (failed, mut failures) = mpsc::unbounded_channel();
+        let health = Arc::new(health::Health::new(settings.restarts_per_minute_max));
         let lanes = (0..settings.count.max(1))
             .map(|_| {
                 let (jobs, received) = mpsc::unbounded_channel();
@@ -148,6 +165,7 @@ impl Workers {
                     settings.clone(),
                     received,
                     Arc::clone(&load),
+                    Arc::clone(&health),
                     supervisor::Reports {
                         ready: report.clone(),
                         process_id: announce,

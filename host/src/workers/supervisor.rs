@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::health::Health;
 use super::process::WorkerProcess;
 use super::{Artifact, Job, Ready, Settings, Work, failure};
 use crate::domain::digest::Digest;
@@ -64,6 +65,7 @@ pub async fn supervise(
     settings: Settings,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     load: Arc<AtomicUsize>,
+    health: Arc<Health>,
     reports: Reports,
 ) {
     let mut waiting: VecDeque<Job> = VecDeque::new();
@@ -95,7 +97,7 @@ pub async fn supervise(
             slot_order: VecDeque::new(),
             next_slot: 0,
         };
-        let ended = running.serve(&settings, &mut jobs, &mut waiting, &mut next_job, &load).await;
+        let ended = running.serve(&settings, &mut jobs, &mut waiting, &mut next_job, &load, &health).await;
         reports.process_id.send_replace(None);
         let Ended::Lost { cause, message } = ended else { return };
         let status = running.process.kill();
@@ -103,6 +105,12 @@ pub async fn supervise(
         tracing::warn!(worker.process = running.process.id(), %status, %message, "worker lost; replacing it");
         for lost in running.in_flight.into_iter().rev() {
             if lost.overdue_at.is_some() {
+                let mut plugins = lost.job.work.plugins();
+                // Where several ran, the runner tries each alone.
+                if let (Some(plugin), None) = (plugins.next(), plugins.next()) {
+                    health.lost(plugin, Instant::now());
+                }
+                drop(plugins);
                 let told = match cause {
                     Cause::WorkerDied => format!("{message} ({status})"),
                     _ => message.clone(),
@@ -147,11 +155,12 @@ impl Running {
         waiting: &mut VecDeque<Job>,
         next_job: &mut u64,
         load: &AtomicUsize,
+        health: &Health,
     ) -> Ended {
         loop {
             while self.in_flight.len() < PIPELINE_DEPTH {
                 let Some(job) = waiting.pop_front() else { break };
-                self.send(settings, job, next_job, load);
+                self.send(settings, job, next_job, load, health);
             }
             let overdue_at = self.in_flight.front().and_then(|first| first.overdue_at);
             tokio::select! {
@@ -187,17 +196,32 @@ impl Running {
                     return Ended::Lost { cause: Cause::Timeout, message };
                 }
                 job = jobs.recv(), if self.in_flight.len() < PIPELINE_DEPTH => match job {
-                    Some(job) => self.send(settings, job, next_job, load),
+                    Some(job) => self.send(settings, job, next_job, load, health),
                     None => return Ended::Stopped,
                 },
             }
         }
     }
 
-    fn send(&mut self, settings: &Settings, job: Job, next_job: &mut u64, load: &AtomicUsize) {
+    fn send(
+        &mut self,
+        settings: &Settings,
+        job: Job,
+        next_job: &mut u64,
+        load: &AtomicUsize,
+        health: &Health,
+    ) {
         if job.answer.is_closed() {
             // Cancelled while it waited.
             load.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let now = Instant::now();
+        let unhealthy = job.work.plugins().find(|plugin| health.is_unhealthy(*plugin, now));
+        if let Some(plugin) = unhealthy {
+            let message =
+                format!("{plugin} took down {} workers within a minute", settings.restarts_per_minute_max);
+            answer(job, Err(failure(Cause::PluginUnhealthy, message)), load);
             return;
         }
         let id = JobId(*next_job);

@@ -48,6 +48,11 @@ impl Daemon {
         Self { child, base, data_dir: data_dir.to_owned(), client: reqwest::Client::new() }
     }
 
+    /// The process.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As if the power failed.
     pub fn kill(mut self) {
         self.child.kill().expect("killed");

@@ -57,7 +57,7 @@ pub fn settings() -> Settings {
 
 /// Compiles through a cache that tests share, because large components take long.
 pub async fn artifact(workers: &Workers, component: &[u8]) -> Arc<Artifact> {
-    let cache = ArtifactCache::open(&root().join("target/test-artifacts")).expect("the cache opens");
+    let cache = ArtifactCache::open(&root().join("target/test-artifacts"), 2 << 30).expect("the cache opens");
     let digest = Digest::of(component);
     if let Some(artifact) = cache.get(digest, workers.compatibility()).expect("the cache is readable") {
         return Arc::new(artifact);
