@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use assay::domain::interaction::{Answer, Item};
 use assay::protocol::{JobItem, Limits};
 use assay::sandbox::{Engine, Plugin, compile, convert_interaction};
-use assay::workers::Workers;
+use assay::workers::{Confinement, Settings, Workers};
 use assay_plugin::Interaction;
 use serde_json::{Value, json};
 use support::{artifact, call, component, root, settings, try_component};
@@ -33,6 +33,7 @@ fn main() {
     let scale = if measured { Scale { rounds: 200, rows: 200_000 } } else { Scale { rounds: 2, rows: 500 } };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(calls(&scale));
+    runtime.block_on(confinement(&scale));
     whole_run(&scale);
     start_up();
 }
@@ -68,6 +69,48 @@ fn median(rounds: usize, mut round: impl FnMut() -> Duration) -> Duration {
 
 fn per_item_us(time: Duration, items: usize) -> f64 {
     time.as_secs_f64() * 1e6 / items as f64
+}
+
+/// Scoring throughput of confined workers against the same unconfined, in
+/// turns, so that both meet the same machine.
+async fn confinement(scale: &Scale) {
+    let jobs: Arc<[JobItem]> = (0..100)
+        .map(|index| JobItem {
+            id: index.to_string(),
+            item: json!({"query": words(index, 400), "expected": [words(index + 1000, 600)]}).to_string(),
+            answer: json!({"actual": words(index + 2000, 1000)}).to_string(),
+        })
+        .collect();
+    let mut sides = Vec::new();
+    for confinement in [Confinement::Required, Confinement::Off] {
+        let settings = Settings { count: 1, confinement, ..settings() };
+        let workers = Workers::start(settings).await.expect("workers start");
+        let plugin = artifact(&workers, &component("text")).await;
+        sides.push((workers, plugin, Vec::new()));
+    }
+    for round in 0..scale.rounds * 5 {
+        for (workers, plugin, times) in &mut sides {
+            let config = r#"{"checks":[{"kind":"levenshtein"}]}"#;
+            let started = Instant::now();
+            let outcome = workers.score(Arc::clone(&jobs), vec![call(plugin, config)]).await;
+            assert!(outcome.expect("the worker lives")[0].is_ok());
+            if round >= 3 {
+                times.push(started.elapsed());
+            }
+        }
+    }
+    let [confined, unconfined] = [0, 1].map(|side: usize| {
+        let times = &mut sides[side].2;
+        times.sort();
+        times[times.len() / 2].as_secs_f64()
+    });
+    report(
+        "confined workers, time of a batch over unconfined",
+        (confined / unconfined - 1.0) * 100.0,
+        "%",
+        3.0,
+        true,
+    );
 }
 
 async fn calls(scale: &Scale) {
