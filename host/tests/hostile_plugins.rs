@@ -5,7 +5,7 @@ mod support;
 use assay::domain::plugin::{Cause, PluginErrorKind, Value};
 use assay::protocol::Limits;
 use assay::sandbox::{Engine, Plugin, compile, convert_interaction};
-use assay::workers::Workers;
+use assay::workers::{Settings, Workers};
 use support::{artifact, call, component, items, settings};
 
 fn config(how: &str) -> String {
@@ -114,6 +114,20 @@ async fn what_is_no_plugin_is_refused_with_its_reason() {
     assert!(refused.to_string().contains("assay:plugin/lifecycle@0.1.0"), "{refused}");
     let refused = workers.compile(b"not wasm at all".to_vec()).await.expect_err("no component");
     assert!(refused.to_string().starts_with("failed to compile"), "{refused}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compile_process_that_needs_too_much_memory_ends_alone() {
+    // Made with the usual memory, where the cache does not have it.
+    let plugin =
+        artifact(&Workers::start(settings()).await.expect("workers start"), &component("text")).await;
+    // The engine's own pools take 200 MiB of addresses that count.
+    let settings = Settings { compile_memory_bytes_max: 240 << 20, ..settings() };
+    let workers = Workers::start(settings).await.expect("workers start");
+    let refused = workers.compile(component("structured")).await.expect_err("240 MiB are too few");
+    assert!(refused.to_string().contains("240 MiB of memory"), "{refused}");
+    assert!(workers.describe(&plugin).await.is_ok(), "the workers go on");
 }
 
 #[test]
