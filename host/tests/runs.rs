@@ -137,3 +137,27 @@ async fn a_cancelled_run_stops_at_once_and_keeps_what_is_committed() {
     let ended = tokio::time::timeout(std::time::Duration::from_secs(60), finished(&app, calm)).await;
     assert!(matches!(ended.expect("it ends").state, RunState::Finished { .. }));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_a_plugin_that_loops_leave_the_workers_to_others() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let app = app(folder.path()).await;
+    install(&app, "hostile").await;
+    reference_set(&app, "set", lines(3000, &(0..3000).step_by(50).collect::<Vec<_>>())).await;
+    let mut looping = Vec::new();
+    for index in 0..8 {
+        let mut bad = definition("loop");
+        bad["name"] = json!(format!("loop-{index}"));
+        let id = evaluation(&app, bad).await;
+        looping.push(app.runner.start(id).await.expect("started"));
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let calm = app.runner.start(evaluation(&app, definition("no")).await).await.expect("started");
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), finished(&app, calm)).await;
+    assert!(matches!(ended.expect("it ends").state, RunState::Finished { .. }));
+    for id in looping {
+        let state = app.store.run_get(id).await.expect("there").state;
+        assert!(!state.is_over(), "it cannot be done with its poison yet: {state:?}");
+        app.runner.cancel(id).await.expect("cancelled");
+    }
+}

@@ -96,6 +96,9 @@ pub struct Runner {
     pub batch_bytes_max: usize,
     /// Poison items of one scorer in one run, after which the rest is not tried.
     pub poison_items_max: u32,
+    /// Share of one worker's time that failing attempts to score a batch may
+    /// take for every two workers, while other batches wait.
+    pub failing_time_share_max: f64,
     /// Undetermined share above which a completion rate is flagged.
     pub undetermined_share_max: f64,
 }
@@ -176,6 +179,7 @@ impl Default for Runner {
             batch_items_max: 1_000,
             batch_bytes_max: 4 << 20,
             poison_items_max: 10,
+            failing_time_share_max: 0.25,
             undetermined_share_max: 0.02,
         }
     }
@@ -288,6 +292,9 @@ impl Config {
         }
         if self.runner.poison_items_max == 0 {
             return wrong("runner.poison_items_max", "at least 1");
+        }
+        if !(0.01..=1.0).contains(&self.runner.failing_time_share_max) {
+            return wrong("runner.failing_time_share_max", "0.01 to 1");
         }
         if !(0.0..=1.0).contains(&self.runner.undetermined_share_max) {
             return wrong("runner.undetermined_share_max", "0 to 1");

@@ -1,12 +1,13 @@
 //! One run from its start to its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
-use super::bisect::{self, ItemResult, Poison};
+use super::bisect::{Bisect, ItemResult, Poison};
 use super::outcome;
 use super::prepare::{ReadyPolicy, ReadyScorer, ready_policy};
 use super::{Runner, RunnerError};
@@ -27,6 +28,8 @@ struct Context {
     rows: Arc<[i64]>,
     policy: Option<ReadyPolicy>,
     poison: Vec<Poison>,
+    /// Batches in quarantine.
+    quarantined: AtomicUsize,
     target: Option<TargetClient>,
 }
 
@@ -73,6 +76,13 @@ impl Runner {
             let taken = answers.next(self).await?;
             let at_end = taken.is_empty();
             for batch in self.split(&context, taken) {
+                // One batch in trouble is enough: the next would likely join it.
+                while context.quarantined.load(Ordering::Relaxed) > 0 {
+                    match batches.join_next().await {
+                        Some(done) => self.count(id, &mut progress, done)?,
+                        None => break,
+                    }
+                }
                 // The permit bounds batches over all runs, and so the memory.
                 let permit = loop {
                     tokio::select! {
@@ -86,7 +96,8 @@ impl Runner {
                 // Made before the task: one that is dropped unstarted gives it back too.
                 let place = Place(self.clone());
                 let context = Arc::clone(&context);
-                batches.spawn(async move { place.0.score_and_commit(&context, batch).await });
+                let runner = self.clone();
+                batches.spawn(async move { runner.score_and_commit(&context, batch, place).await });
             }
             while let Some(done) = batches.try_join_next() {
                 self.count(id, &mut progress, done)?;
@@ -174,7 +185,8 @@ impl Runner {
             }
             None => None,
         };
-        Ok(Context { run: run.id, scorers, calls, rows, policy, poison, target })
+        let quarantined = AtomicUsize::new(0);
+        Ok(Context { run: run.id, scorers, calls, rows, policy, poison, quarantined, target })
     }
 
     /// Cuts what was taken into batches within every scorer's limits.
@@ -204,17 +216,18 @@ impl Runner {
         &self,
         context: &Context,
         mut batch: Vec<BatchItem>,
+        place: Place,
     ) -> Result<u64, RunnerError> {
         if let Some(client) = &context.target {
             self.ask(context.run, client, &mut batch).await?;
         }
-        let outcomes = self.score(context, batch).await;
+        let outcomes = self.score(context, batch, place).await;
         metrics::counter!("assay_answers_scored_total").increment(outcomes.len() as u64);
         let rows = Arc::clone(&context.rows);
         Ok(self.shared.store.outcomes_commit(context.run, rows, outcomes).await?)
     }
 
-    async fn score(&self, context: &Context, batch: Vec<BatchItem>) -> Vec<AnswerOutcome> {
+    async fn score(&self, context: &Context, batch: Vec<BatchItem>, place: Place) -> Vec<AnswerOutcome> {
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut jobs = Vec::new();
         let mut waiting = Vec::new();
@@ -237,9 +250,13 @@ impl Runner {
             }
         }
         if !jobs.is_empty() {
-            let max = self.shared.limits.poison_items_max;
-            let results =
-                bisect::score(&self.shared.workers, jobs.into(), &context.calls, &context.poison, max).await;
+            let bisect = Bisect {
+                workers: &self.shared.workers,
+                quarantine: &self.shared.quarantine,
+                quarantined: &context.quarantined,
+                poison_items_max: self.shared.limits.poison_items_max,
+            };
+            let results = bisect.score(jobs.into(), &context.calls, &context.poison, place).await;
             let mut columns: Vec<_> = results.into_iter().map(Vec::into_iter).collect();
             for (item, presence) in waiting {
                 let scorers = columns
@@ -274,7 +291,7 @@ impl Runner {
 }
 
 /// A batch's place among those under way; free again when dropped.
-struct Place(Runner);
+pub(super) struct Place(Runner);
 
 impl Drop for Place {
     fn drop(&mut self) {

@@ -10,6 +10,7 @@ mod bisect;
 mod execute;
 mod outcome;
 mod prepare;
+mod quarantine;
 mod result;
 
 use std::collections::HashMap;
@@ -68,6 +69,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     limits: config::Runner,
     batches: Semaphore,
+    quarantine: quarantine::Quarantine,
     open: Mutex<HashMap<RunId, Open>>,
     /// Runs of one evaluation go one after another, in the order of their making.
     turns: Mutex<HashMap<EvaluationId, Arc<tokio::sync::Mutex<()>>>>,
@@ -90,6 +92,7 @@ impl Runner {
         limits: config::Runner,
     ) -> Self {
         let batches = Semaphore::new(workers.count() * BATCHES_PER_WORKER);
+        let quarantine = quarantine::Quarantine::new(workers.count(), limits.failing_time_share_max);
         let shared = Shared {
             store,
             catalogue,
@@ -97,6 +100,7 @@ impl Runner {
             clock,
             limits,
             batches,
+            quarantine,
             open: Mutex::default(),
             turns: Mutex::default(),
             stopping: CancellationToken::new(),

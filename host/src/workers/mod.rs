@@ -210,6 +210,11 @@ impl Workers {
         self.shared.lanes.iter().filter_map(|lane| *lane.process_id.borrow()).collect()
     }
 
+    /// Whether any job is under way or waits.
+    pub fn is_busy(&self) -> bool {
+        self.shared.lanes.iter().any(|lane| lane.load.load(Ordering::Relaxed) > 0)
+    }
+
     /// What artifacts have to be made for.
     pub fn compatibility(&self) -> u64 {
         self.shared.ready.borrow().as_ref().expect("`start` waited for it").compatibility
