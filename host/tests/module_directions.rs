@@ -15,7 +15,7 @@ const RANKS: [&[&str]; 10] = [
     &["store", "sandbox"],
     &["protocol"],
     &["stats", "config", "confinement"],
-    &["domain"],
+    &["domain", "fault"],
 ];
 
 fn rank(module: &str) -> usize {

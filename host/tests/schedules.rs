@@ -89,6 +89,26 @@ async fn a_tick_runs_once_and_the_schedule_moves_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_steps_runs_no_tick_twice_and_loses_none_to_come() {
+    let setting = setting(json!({"cron": "0 * * * *"}), "no").await;
+    setting.clock.set(at("2026-03-01T05:00:10Z"));
+    assert_eq!(setting.scheduler.start_due().await.expect("asked"), 1);
+    assert_eq!(settled(&setting).await.len(), 1);
+    for (now, started) in [
+        ("2026-03-01T03:10:00Z", 0), // two hours back
+        ("2026-03-01T05:00:00Z", 0), // the same tick again
+        ("2026-03-01T06:00:00Z", 1), // the next one
+        ("2026-03-09T00:30:00Z", 1), // eight days on: one run for all
+        ("2026-03-09T01:00:00Z", 1),
+    ] {
+        setting.clock.set(at(now));
+        assert_eq!(setting.scheduler.start_due().await.expect("asked"), started, "{now}");
+        settled(&setting).await;
+    }
+    assert_eq!(settled(&setting).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missed_ticks_make_one_run_or_none() {
     let once = setting(json!({"cron": "0 * * * *"}), "no").await;
     once.clock.set(at("2026-03-04T11:30:00Z"));

@@ -1,6 +1,8 @@
 //! Puts the parts together: a data directory becomes a store, workers, a
 //! catalogue and a runner.
 
+mod backup;
+mod doctor;
 mod import;
 
 use std::fs::{self, File};
@@ -19,6 +21,8 @@ use crate::runner::Runner;
 use crate::store::{Store, StoreError};
 use crate::workers::{ArtifactCache, Confinement, Settings, StartError, Workers};
 
+pub use backup::{BackupError, Existing, back_up, restore};
+pub use doctor::{Finding, Health, examine};
 pub use import::{ImportError, import_reference_set};
 
 /// Why the parts cannot be put together.
@@ -49,6 +53,9 @@ pub enum AppError {
     Catalogue(#[from] CatalogueError),
 }
 
+/// The database's name in a data directory.
+const DATABASE: &str = "assay.db";
+
 /// All parts of a data directory. Clones share them.
 #[derive(Clone)]
 pub struct App {
@@ -69,7 +76,7 @@ pub struct App {
 /// Makes the data directory and opens its database.
 pub fn open_store(data_dir: &Path) -> Result<Store, AppError> {
     fs::create_dir_all(data_dir).map_err(|source| AppError::DataDir { path: data_dir.to_owned(), source })?;
-    Ok(Store::open(&data_dir.join("assay.db"))?)
+    Ok(Store::open(&data_dir.join(DATABASE))?)
 }
 
 fn lock(data_dir: &Path) -> Result<File, AppError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Catalogue, CatalogueError};
 use crate::domain::digest::Digest;
 use crate::domain::plugin::{Capability, Descriptor};
+use crate::fault;
 use crate::protocol::BatchFailure;
 use crate::store::StoredPlugin;
 use crate::workers::{Artifact, CompileError, ScorerCall};
@@ -101,7 +102,10 @@ impl Catalogue {
         let path = self.component_path(digest);
         let staging = path.with_extension(format!("part.{}", std::process::id()));
         fs::write(&staging, component)
-            .and_then(|()| fs::rename(&staging, &path))
+            .and_then(|()| {
+                fault::point("component-staged");
+                fs::rename(&staging, &path)
+            })
             .map_err(|source| CatalogueError::File { path, source })
     }
 }

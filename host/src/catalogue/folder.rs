@@ -43,15 +43,16 @@ pub async fn watch(catalogue: Catalogue) {
         tracing::warn!(%error, "the plugin folder cannot be watched; it is read every 30 s instead");
     }
     loop {
+        // First of all too: a file may have come before the watcher was there.
+        if let Err(error) = catalogue.scan().await {
+            tracing::error!(%error, "failed to read the plugin folder");
+        }
         tokio::select! {
             Some(()) = changes.recv() => {
                 tokio::time::sleep(SETTLE).await;
                 changes.try_recv().ok();
             }
             () = tokio::time::sleep(RESCAN) => {}
-        }
-        if let Err(error) = catalogue.scan().await {
-            tracing::error!(%error, "failed to read the plugin folder");
         }
     }
 }

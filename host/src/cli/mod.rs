@@ -5,6 +5,7 @@
 //! missed what `--fail-under` asks.
 
 mod config;
+mod data;
 mod demo;
 mod plugin;
 mod progress;
@@ -76,6 +77,12 @@ enum Command {
     /// Import and list reference sets
     #[command(subcommand)]
     ReferenceSet(reference_set::ReferenceSet),
+    /// Back the data directory up into one file, while the daemon may work
+    Backup(data::Backup),
+    /// Make a data directory from a backup; the daemon must not run
+    Restore(data::Restore),
+    /// Look at database, plugins, disk and sandbox, changing nothing
+    Doctor,
     /// Check and show the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -188,6 +195,9 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
             Command::Plugin(command) => plugin::run(context, command).await,
             Command::Token(command) => token::run(context, command).await,
             Command::ReferenceSet(command) => reference_set::run(context, command).await,
+            Command::Backup(command) => data::backup(context, command).await,
+            Command::Restore(command) => data::run_restore(&context, &command),
+            Command::Doctor => data::doctor(context).await,
             Command::Openapi => {
                 println!("{}", crate::http::openapi().to_pretty_json()?);
                 Ok(())

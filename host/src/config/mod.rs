@@ -229,8 +229,8 @@ pub enum ConfigError {
 }
 
 /// Variables that begin like settings and are none.
-const OTHER_VARIABLES: [&str; 5] =
-    ["ASSAY_CONFIG", "ASSAY_TOKEN", "ASSAY_URL", "ASSAY_REAL_DATA", "ASSAY_BUNDLED_PLUGINS"];
+const OTHER_VARIABLES: [&str; 6] =
+    ["ASSAY_CONFIG", "ASSAY_TOKEN", "ASSAY_URL", "ASSAY_REAL_DATA", "ASSAY_BUNDLED_PLUGINS", "ASSAY_FAULT"];
 
 impl Config {
     /// Reads a file, where there is one, and the variables over it.

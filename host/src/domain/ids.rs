@@ -32,6 +32,14 @@ macro_rules! id {
                 Self(Uuid::now_v7())
             }
 
+            /// The one id that follows from a digest, for requests that are sent
+            /// again.
+            pub fn derived(digest: &crate::domain::digest::Digest) -> Self {
+                let mut bytes = [0; 16];
+                bytes.copy_from_slice(&digest.as_bytes()[..16]);
+                Self(Uuid::new_v8(bytes))
+            }
+
             /// The id as the store keeps it.
             pub fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()

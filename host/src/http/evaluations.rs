@@ -1,5 +1,6 @@
 //! Evaluations and their schedules over HTTP.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -7,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::extract::{Json, Path};
+use super::idempotency::{self, RequestDigest};
 use super::problem::Problem;
 use crate::domain::clock::Timestamp;
 use crate::domain::evaluation::{Definition, Evaluation, Schedule, ScheduleFields};
@@ -27,10 +29,17 @@ pub struct Due {
     responses((status = 201, body = Evaluation), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub async fn create(
     State(api): State<Api>,
+    digest: Option<Extension<RequestDigest>>,
     Json(definition): Json<Definition>,
 ) -> Result<(StatusCode, Json<Evaluation>), Problem> {
+    let mut id = digest.map_or_else(EvaluationId::new, |digest| EvaluationId::derived(&digest.0.0));
+    if let Ok(made) = api.app.store.evaluation_get(id).await {
+        if idempotency::is_recent(made.created_at, api.app.clock.now()) {
+            return Ok((StatusCode::CREATED, Json(made)));
+        }
+        id = EvaluationId::new();
+    }
     check(&api, &definition).await?;
-    let id = EvaluationId::new();
     api.app.store.evaluation_insert(id, definition, api.app.clock.now()).await?;
     Ok((StatusCode::CREATED, Json(api.app.store.evaluation_get(id).await?)))
 }

@@ -13,14 +13,26 @@ use axum::response::{IntoResponse as _, Response};
 use super::Api;
 use super::auth::Asker;
 use super::problem::Problem;
+use crate::domain::clock::Timestamp;
 use crate::domain::digest::Digest;
-use crate::store::{Recall, Remembered};
+use crate::store::{IDEMPOTENCY_KEPT_US, Recall, Remembered};
 
 const HEADER: &str = "idempotency-key";
 const KEY_BYTES_MAX: usize = 255;
 
 /// Keys whose first request is being answered.
 pub type Answering = Arc<Mutex<HashSet<(String, String)>>>;
+
+/// Stands for a request and its key. What a request creates takes its id from
+/// it: a daemon that dies between the creation and the memory of its answer
+/// creates nothing twice.
+#[derive(Debug, Clone)]
+pub struct RequestDigest(pub Digest);
+
+/// Whether what was made then is still the answer to the same request.
+pub fn is_recent(made_at: Timestamp, now: Timestamp) -> bool {
+    made_at.0 > now.0 - IDEMPOTENCY_KEPT_US
+}
 
 /// Answers a repeated request from memory.
 pub async fn remember(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -57,7 +69,11 @@ async fn answer(api: Api, key: String, request: Request, next: Next) -> Result<R
         }
         Recall::New => {}
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let mut request = Request::from_parts(parts, Body::from(body));
+    request
+        .extensions_mut()
+        .insert(RequestDigest(Digest::of(format!("{scope}\n{key}\n{digest}").as_bytes())));
+    let response = next.run(request).await;
     if !response.status().is_success() {
         // A failure may be repeated.
         return Ok(response);

@@ -117,6 +117,11 @@ impl Problem {
         )
     }
 
+    /// 503: it may work in a moment.
+    fn locked(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "locked", "The database is in use", detail)
+    }
+
     /// With a status of the framework's own choosing.
     pub fn from_status(status: StatusCode, detail: impl Into<String>) -> Self {
         match status {
@@ -150,6 +155,7 @@ impl From<StoreError> for Problem {
             StoreError::Conflict(reason) => Self::conflict(reason),
             StoreError::BadInput(reason) => Self::invalid(reason, Vec::new()),
             StoreError::DiskFull => Self::full(),
+            StoreError::Locked => Self::locked(error.to_string()),
             _ => Self::internal(&error),
         }
     }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -13,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::extract::{Json, Path, Query};
+use super::idempotency::{self, RequestDigest};
 use super::problem::Problem;
 use crate::domain::completion::Completion;
 use crate::domain::ids::{EvaluationId, RunId};
@@ -161,9 +163,17 @@ pub struct Told {
     responses((status = 201, body = Run), (status = 404, body = Problem)))]
 pub async fn start(
     State(api): State<Api>,
+    digest: Option<Extension<RequestDigest>>,
     Path(id): Path<EvaluationId>,
 ) -> Result<(StatusCode, Json<Run>), Problem> {
-    let run = api.app.runner.start(id).await?;
+    let mut run = digest.map_or_else(RunId::new, |digest| RunId::derived(&digest.0.0));
+    if let Ok(made) = api.app.store.run_get(run).await {
+        if idempotency::is_recent(made.created_at, api.app.clock.now()) {
+            return Ok((StatusCode::CREATED, Json(made)));
+        }
+        run = RunId::new();
+    }
+    api.app.runner.start_as(run, id).await?;
     Ok((StatusCode::CREATED, Json(api.app.store.run_get(run).await?)))
 }
 

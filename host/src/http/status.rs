@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::problem::Problem;
 use crate::confinement::MissingBoundary;
+use crate::store::Condition;
 
 /// Whether the daemon works.
 #[derive(Serialize, ToSchema)]
@@ -18,6 +19,8 @@ pub struct Readiness {
     ready: bool,
     /// Worker processes that run now.
     workers: usize,
+    /// Whether the database can be written; runs wait while it cannot.
+    storage: Condition,
     /// Runs that go on now.
     runs: usize,
     /// What the system could not take away from the workers; empty where
@@ -49,11 +52,13 @@ pub async fn health() -> &'static str {
 ))]
 pub async fn readiness(State(api): State<Api>) -> Response {
     let workers = api.app.workers.process_ids().len();
-    let stored = api.app.store.schedule_next_due().await.is_ok();
-    let ready = workers > 0 && stored;
+    let readable = api.app.store.schedule_next_due().await.is_ok();
+    let storage = api.app.store.condition().await;
+    let ready = workers > 0 && readable && storage == Condition::Writable;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let missing_boundaries = api.app.workers.missing_boundaries();
-    let readiness = Readiness { ready, workers, runs: api.app.runner.open_count(), missing_boundaries };
+    let readiness =
+        Readiness { ready, workers, storage, runs: api.app.runner.open_count(), missing_boundaries };
     (status, Json(readiness)).into_response()
 }
 

@@ -97,7 +97,8 @@ impl Runner {
         let present = answer.presence() == Presence::Given;
         let payload = serde_json::to_string(&answer).expect("an answer is plain JSON");
         let store = &self.shared.store;
-        store.target_answer_insert(run, item.item, item.trial, present, payload.clone()).await?;
+        let keep = || store.target_answer_insert(run, item.item, item.trial, present, payload.clone());
+        self.persist(keep).await?;
         item.answer = Some((payload, present));
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Runner {
             }
         };
         metrics::counter!("assay_runs_total", "state" => ended.as_str()).increment(1);
-        if let Err(error) = self.shared.store.run_end(id, ended).await {
+        if let Err(error) = self.persist(|| self.shared.store.run_end(id, ended.clone())).await {
             tracing::error!(run.id = %id, %error, "failed to record the end of a run");
         }
     }
@@ -139,8 +139,9 @@ impl Runner {
             self.shared.store.reference_set_version(source.reference_set.clone(), source.version).await?;
         let total = Answers::count(self, version, source).await?;
         let started_at = self.shared.clock.now();
-        let pinned = scorers.iter().map(|ready| ready.scorer.clone()).collect();
-        let rows = self.shared.store.run_start(run.id, version, pinned, total, started_at).await?;
+        let pinned: Vec<_> = scorers.iter().map(|ready| ready.scorer.clone()).collect();
+        let start = || self.shared.store.run_start(run.id, version, pinned.clone(), total, started_at);
+        let rows = self.persist(start).await?;
         let rows = rows.into_iter().map(|pinned| pinned.row).collect();
         let answers = Answers::new(run.id, version, source.clone(), self.shared.limits.batch_items_max);
         let context = self.context(run, scorers, policy, rows)?;
@@ -223,8 +224,10 @@ impl Runner {
         }
         let outcomes = self.score(context, batch, place).await;
         metrics::counter!("assay_answers_scored_total").increment(outcomes.len() as u64);
-        let rows = Arc::clone(&context.rows);
-        Ok(self.shared.store.outcomes_commit(context.run, rows, outcomes).await?)
+        let (store, rows) = (&self.shared.store, &context.rows);
+        let outcomes: Arc<[AnswerOutcome]> = outcomes.into();
+        let commit = || store.outcomes_commit(context.run, Arc::clone(rows), Arc::clone(&outcomes));
+        Ok(self.persist(commit).await?)
     }
 
     async fn score(&self, context: &Context, batch: Vec<BatchItem>, place: Place) -> Vec<AnswerOutcome> {

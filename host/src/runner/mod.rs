@@ -15,6 +15,7 @@ mod result;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,9 @@ pub use result::{ClassResult, CompletionResult, OutputResult, RunResult, ScorerR
 
 /// Batches under way for each worker: one is scored, one is committed, one waits.
 const BATCHES_PER_WORKER: usize = 3;
+
+/// Between two attempts to write what could not be written.
+const WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why a run cannot be had or go on.
 #[derive(Debug, thiserror::Error)]
@@ -120,8 +124,14 @@ impl Runner {
 
     /// Asks for a run of an evaluation now.
     pub async fn start(&self, evaluation: EvaluationId) -> Result<RunId, RunnerError> {
-        let definition = self.shared.store.evaluation_get(evaluation).await?.definition;
         let id = RunId::new();
+        self.start_as(id, evaluation).await?;
+        Ok(id)
+    }
+
+    /// As [`Runner::start`], with the run's id.
+    pub async fn start_as(&self, id: RunId, evaluation: EvaluationId) -> Result<(), RunnerError> {
+        let definition = self.shared.store.evaluation_get(evaluation).await?.definition;
         let new = NewRun {
             id,
             evaluation,
@@ -133,7 +143,7 @@ impl Runner {
         };
         self.shared.store.run_insert(new).await?;
         self.launch(id);
-        Ok(id)
+        Ok(())
     }
 
     /// Keeps the run of a schedule's tick, whose overlap policy is applied
@@ -197,6 +207,27 @@ impl Runner {
     /// Stops executing; open runs go on with the next process.
     pub fn stop(&self) {
         self.shared.stopping.cancel();
+    }
+
+    /// Writes, and waits while the disk is full or the database locked: what a
+    /// run has paid for is not thrown away.
+    async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        write: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        let mut told = false;
+        loop {
+            match write().await {
+                Err(error) if error.is_passing() => {
+                    if !told {
+                        tracing::error!(%error, "a run waits until it can write");
+                        told = true;
+                    }
+                    tokio::time::sleep(WRITE_AGAIN).await;
+                }
+                written => return written,
+            }
+        }
     }
 
     fn launch(&self, id: RunId) {

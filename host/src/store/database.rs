@@ -7,7 +7,9 @@ use std::thread;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use super::{Result, StoreError, migrations};
+use super::condition::LastCondition;
+use super::{BUSY_TIMEOUT, Result, StoreError, migrations};
+use crate::fault;
 
 const READERS: usize = 2;
 /// Prepared statements that a connection keeps.
@@ -20,13 +22,14 @@ type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 pub struct Store {
     writer: mpsc::Sender<Work>,
     readers: mpsc::Sender<Work>,
+    pub(super) last_condition: Arc<LastCondition>,
     path: Arc<PathBuf>,
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(
         "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; \
          PRAGMA mmap_size = 268435456;",
@@ -37,7 +40,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 impl Store {
     /// Opens or makes the database and brings it up to this version.
     pub fn open(path: &Path) -> Result<Self> {
-        let failed = |source| StoreError::Open { path: path.to_owned(), source };
+        let failed = |source| StoreError::opening(path, source);
         let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
             .map_err(failed)?;
         writer
@@ -67,7 +70,8 @@ impl Store {
                 }
             });
         }
-        Ok(Self { writer: to_writer, readers: to_readers, path: Arc::new(path.to_owned()) })
+        let last_condition = Arc::default();
+        Ok(Self { writer: to_writer, readers: to_readers, last_condition, path: Arc::new(path.to_owned()) })
     }
 
     /// Where the database is.
@@ -81,15 +85,20 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
+        let condition = Arc::clone(&self.last_condition);
         let work: Work = Box::new(move |connection| {
+            fault::point("write-begun");
             let result = connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)
                 .map_err(StoreError::from)
                 .and_then(|transaction| {
                     let value = work(&transaction)?;
+                    fault::point("write-done");
                     transaction.commit()?;
+                    fault::point("write-committed");
                     Ok(value)
                 });
+            condition.note(&result);
             // Who asked may have gone; the transaction is complete all the same.
             answer.send(result).ok();
         });

@@ -7,7 +7,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::digest::Digest;
 
 /// How long an answer is kept, in microseconds: one day.
-const KEPT_US: i64 = 24 * 3600 * 1_000_000;
+pub const KEPT_US: i64 = 24 * 3600 * 1_000_000;
 
 /// An answer that was given before.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,11 +8,14 @@ use super::{Result, StoreError};
 
 const STEPS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
 
+/// The newest schema that this version knows.
+pub const KNOWN: u32 = STEPS.len() as u32;
+
 /// Brings a database up to this version. A newer one is refused.
 pub fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = STEPS.len() as u32;
+    let known = KNOWN;
     if found > known {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }

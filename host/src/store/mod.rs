@@ -4,6 +4,7 @@
 //! `kill -9` and power loss (`synchronous = FULL`). One method is one
 //! transaction. Callers make ids and instants; the store writes them.
 
+mod condition;
 mod database;
 mod evaluations;
 mod idempotency;
@@ -13,12 +14,14 @@ mod reference_sets;
 mod results;
 mod runs;
 mod schedules;
+mod snapshot;
 mod tokens;
 
 use std::path::PathBuf;
 
+pub use condition::Condition;
 pub use database::Store;
-pub use idempotency::{Recall, Remembered};
+pub use idempotency::{KEPT_US as IDEMPOTENCY_KEPT_US, Recall, Remembered};
 pub use plugins::{PluginChange, StoredPlugin};
 pub use reference_sets::{Import, ImportedItem, VersionRef};
 pub use results::{
@@ -26,6 +29,7 @@ pub use results::{
     UnscoredRow,
 };
 pub use runs::{NewRun, PinnedScorer, RunFilter};
+pub use snapshot::{Checked, check_file};
 pub use tokens::Token;
 
 /// The project and environment of all that this build stores.
@@ -70,6 +74,15 @@ pub enum StoreError {
     /// There is no room left on the disk.
     #[error("the disk is full: nothing was written")]
     DiskFull,
+    /// Another process holds the database.
+    #[error("the database is locked by another process: nothing was written")]
+    Locked,
+    /// The file's content is damaged.
+    #[error(
+        "the database is damaged: {0}; look at it with `assay doctor`, and restore the last backup with \
+         `assay restore FILE --replace`"
+    )]
+    Damaged(String),
     /// SQLite refused.
     #[error("the database failed: {0}")]
     Sql(rusqlite::Error),
@@ -88,12 +101,42 @@ pub enum StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
+            Some(ErrorCode::DiskFull) => Self::DiskFull,
+            // A full disk shows first where the write-ahead log's index grows.
+            Some(ErrorCode::SystemIoFailure) if error.sqlite_error().is_some_and(is_no_room) => {
+                Self::DiskFull
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
             _ => Self::Sql(error),
         }
     }
 }
+
+fn is_no_room(error: &rusqlite::ffi::Error) -> bool {
+    matches!(
+        error.extended_code,
+        rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+            | rusqlite::ffi::SQLITE_IOERR_WRITE
+            | rusqlite::ffi::SQLITE_IOERR_SHMMAP
+    )
+}
+
+impl StoreError {
+    /// An error that stood against opening a file.
+    fn opening(path: &std::path::Path, source: rusqlite::Error) -> Self {
+        match Self::from(source) {
+            Self::Sql(source) => Self::Open { path: path.to_owned(), source },
+            Self::Damaged(reason) => Self::Damaged(format!("`{}`: {reason}", path.display())),
+            other => other,
+        }
+    }
+}
+
+/// How long a write waits for another process to let go.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 type Result<T> = std::result::Result<T, StoreError>;
 

@@ -292,7 +292,7 @@ impl Store {
         &self,
         run: RunId,
         scorer_rows: std::sync::Arc<[i64]>,
-        outcomes: Vec<AnswerOutcome>,
+        outcomes: std::sync::Arc<[AnswerOutcome]>,
     ) -> Result<u64> {
         self.write(move |transaction| {
             let row = run_row(transaction, run)?;
@@ -303,7 +303,7 @@ impl Store {
                 return Err(StoreError::Conflict(format!("run `{run}` is {state}")));
             }
             let mut added = 0;
-            for outcome in &outcomes {
+            for outcome in outcomes.iter() {
                 added += u64::from(insert_outcome(transaction, row, &scorer_rows, outcome)?);
             }
             transaction

@@ -144,6 +144,7 @@ impl ArtifactCache {
             .and_then(|mut file| {
                 file.write_all(bytes)?;
                 file.write_all(mac.as_bytes())?;
+                crate::fault::point("artifact-staged");
                 fs::rename(&staging, &path)
             })
             .map_err(failed)?;

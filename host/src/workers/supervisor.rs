@@ -13,6 +13,7 @@ use super::process::WorkerProcess;
 use super::{Artifact, Job, Ready, Settings, Work, failure};
 use crate::domain::digest::Digest;
 use crate::domain::plugin::Cause;
+use crate::fault;
 use crate::protocol::{Call, FromWorker, JobId, LogLine, LoggedLevel, PluginSlot, Task, ToWorker};
 
 /// A worker works on one job while the next already waits in its queue.
@@ -173,6 +174,7 @@ impl Running {
                     }
                     Some(FromWorker::Logged(slot, lines)) => self.log(slot, lines),
                     Some(FromWorker::Finished(id, reply)) => {
+                        fault::point("job-answered");
                         match self.in_flight.pop_front() {
                             Some(finished) if finished.id == id => answer(finished.job, Ok(reply), load),
                             other => {
@@ -254,6 +256,7 @@ impl Running {
         };
         let allowed = Duration::from_millis(u64::from(allowed_ms));
         self.in_flight.push_back(InFlight { id, job, allowed, overdue_at: None });
+        fault::point("job-sent");
     }
 
     /// Passes on what a plugin logged.

@@ -26,6 +26,11 @@ impl Daemon {
 
     /// With more variables in its environment.
     pub fn start_with(data_dir: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::try_start(data_dir, variables).unwrap_or_else(|said| panic!("it said {said:?}"))
+    }
+
+    /// Or what it said instead of where it listens.
+    pub fn try_start(data_dir: &Path, variables: &[(&str, &str)]) -> Result<Self, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_assay"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
@@ -39,13 +44,12 @@ impl Daemon {
         BufReader::new(child.stdout.take().expect("piped"))
             .read_line(&mut line)
             .expect("it says where it listens");
-        let base = line
-            .trim()
-            .strip_prefix("listening on ")
-            .unwrap_or_else(|| panic!("it said {line:?}"))
-            .to_owned();
+        let Some(base) = line.trim().strip_prefix("listening on ").map(str::to_owned) else {
+            child.wait().expect("it ended");
+            return Err(line);
+        };
         rustls::crypto::ring::default_provider().install_default().ok();
-        Self { child, base, data_dir: data_dir.to_owned(), client: reqwest::Client::new() }
+        Ok(Self { child, base, data_dir: data_dir.to_owned(), client: reqwest::Client::new() })
     }
 
     /// The process.
