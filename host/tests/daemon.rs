@@ -390,3 +390,50 @@ fn an_address_that_others_reach_needs_a_token_first() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("assay token create"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_slow_and_oversized_clients_keep_nobody_out() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let daemon = Daemon::start_with(folder.path(), &[("ASSAY_HTTP__HEADER_TIMEOUT_S", "3")]);
+    let address = daemon.base.trim_start_matches("http://").to_owned();
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("raised");
+    let wanted = limit.maximum.map_or(10_000, |most| most.saturating_sub(500).min(10_000));
+    let mut idle = Vec::new();
+    for _ in 0..wanted {
+        idle.push(TcpStream::connect(&address).await.expect("connected"));
+    }
+    answer(daemon.request(Method::GET, "/healthz"), StatusCode::OK).await;
+
+    let talk = async |said: String| {
+        let mut stream = TcpStream::connect(&address).await.expect("connected");
+        stream.write_all(said.as_bytes()).await.ok();
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).await.ok();
+        String::from_utf8_lossy(&heard).into_owned()
+    };
+    let huge = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nX-Long: {}\r\n\r\n", "x".repeat(200_000));
+    assert!(talk(huge).await.starts_with("HTTP/1.1 431"), "headers have a limit");
+    let before = std::time::Instant::now();
+    talk(format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nX-Slow: ")).await;
+    let waited = before.elapsed();
+    assert!((2..10).contains(&waited.as_secs()), "a slow client is let go: {waited:?}");
+
+    let mut half = TcpStream::connect(&address).await.expect("connected");
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    half.write_all(request.as_bytes()).await.expect("sent");
+    half.shutdown().await.expect("half-closed");
+    let mut heard = String::new();
+    half.read_to_string(&mut heard).await.expect("answered");
+    assert!(heard.starts_with("HTTP/1.1 200"), "{heard}");
+
+    // The idle ones are let go too.
+    let mut byte = [0];
+    let closed = tokio::time::timeout(Duration::from_secs(10), idle[0].read(&mut byte)).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+    answer(daemon.request(Method::GET, "/healthz"), StatusCode::OK).await;
+}

@@ -45,6 +45,13 @@ pub struct Http {
     pub body_bytes_max: usize,
     /// Largest reference set upload, in bytes.
     pub upload_bytes_max: usize,
+    /// Connections at once; further clients wait.
+    pub connections_max: usize,
+    /// How long a connection may be silent or take to send a request's
+    /// headers, in seconds.
+    pub header_timeout_s: u64,
+    /// Largest request line and headers, in bytes.
+    pub header_bytes_max: usize,
 }
 
 /// Settings of the worker processes.
@@ -146,6 +153,9 @@ impl Default for Http {
             allowed_hosts: Vec::new(),
             body_bytes_max: 2 << 20,
             upload_bytes_max: 1 << 30,
+            connections_max: 16_384,
+            header_timeout_s: 30,
+            header_bytes_max: 64 << 10,
         }
     }
 }
@@ -283,6 +293,12 @@ impl Config {
         }
         if workers.deadline_base_ms == 0 || workers.deadline_max_ms < workers.deadline_base_ms {
             return wrong("workers.deadline_base_ms", "at least 1, and not over `deadline_max_ms`");
+        }
+        if self.http.connections_max == 0 || self.http.header_timeout_s == 0 {
+            return wrong("http.connections_max", "at least 1, as is `http.header_timeout_s`");
+        }
+        if self.http.header_bytes_max < 8 << 10 {
+            return wrong("http.header_bytes_max", "at least 8 KiB");
         }
         if !(1..=100_000).contains(&self.runner.batch_items_max) {
             return wrong("runner.batch_items_max", "1 to 100000");

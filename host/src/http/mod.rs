@@ -4,6 +4,7 @@
 //! document in one place, and nothing internal leaves with a 5xx.
 
 mod auth;
+mod connections;
 mod evaluations;
 mod extract;
 mod idempotency;
@@ -69,5 +70,7 @@ pub async fn serve(
     api: Api,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(api).into_make_service()).with_graceful_shutdown(stop).await
+    let limits = Arc::clone(&api.config);
+    connections::raise_descriptor_limit();
+    connections::serve(listener, router(api), &limits, stop).await
 }
