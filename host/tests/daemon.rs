@@ -94,6 +94,15 @@ async fn a_dropped_plugin_scores_gsm8k_on_a_schedule_without_a_wrong_row() {
 /// About a millisecond an item in this plugin's build.
 const PACE: u64 = 2_000_000;
 
+fn paced() -> Value {
+    json!({
+        "name": "paced",
+        "source": {"reference_set": "set"},
+        "scorers": [{"plugin": "hostile", "config": {"on": "nothing", "rounds": PACE}}],
+        "completion": {"output": "fine", "at_least": 1},
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_killed_in_the_middle_of_a_run_loses_and_doubles_nothing() {
     const ITEMS: usize = 5000;
@@ -101,20 +110,7 @@ async fn a_daemon_killed_in_the_middle_of_a_run_loses_and_doubles_nothing() {
     let small_batches = [("ASSAY_RUNNER__BATCH_ITEMS_MAX", "50")];
     let mut daemon = Daemon::start_with(folder.path(), &small_batches);
     daemon.drop_plugin("hostile.wasm", &component("hostile")).await;
-    let lines: String = (0..ITEMS)
-        .map(|index| format!("{{\"key\":\"k{index}\",\"query\":\"q\",\"actual\":\"a\"}}\n"))
-        .collect();
-    answer(daemon.request(Method::POST, "/v1/reference-sets/set/versions").body(lines), StatusCode::CREATED)
-        .await;
-    let definition = json!({
-        "name": "paced",
-        "source": {"reference_set": "set"},
-        "scorers": [{"plugin": "hostile", "config": {"on": "nothing", "rounds": PACE}}],
-        "completion": {"output": "fine", "at_least": 1},
-    });
-    let evaluation = daemon.create("/v1/evaluations", &definition).await;
-    let path = format!("/v1/evaluations/{}/runs", evaluation["id"].as_str().expect("an id"));
-    let run = daemon.create(&path, &json!({})).await["id"].as_str().expect("an id").to_owned();
+    let run = daemon.start_run(ITEMS, &paced()).await;
 
     let mut killed_at = Vec::new();
     for moment in 0..20_u64 {
@@ -157,20 +153,7 @@ async fn workers_killed_at_random_cost_no_result() {
         [("ASSAY_RUNNER__BATCH_ITEMS_MAX", "50"), ("ASSAY_WORKERS__RESTARTS_PER_MINUTE_MAX", "100000")];
     let daemon = Daemon::start_with(folder.path(), &settings);
     daemon.drop_plugin("hostile.wasm", &component("hostile")).await;
-    let lines: String = (0..ITEMS)
-        .map(|index| format!("{{\"key\":\"k{index}\",\"query\":\"q\",\"actual\":\"a\"}}\n"))
-        .collect();
-    answer(daemon.request(Method::POST, "/v1/reference-sets/set/versions").body(lines), StatusCode::CREATED)
-        .await;
-    let definition = json!({
-        "name": "paced",
-        "source": {"reference_set": "set"},
-        "scorers": [{"plugin": "hostile", "config": {"on": "nothing", "rounds": PACE}}],
-        "completion": {"output": "fine", "at_least": 1},
-    });
-    let evaluation = daemon.create("/v1/evaluations", &definition).await;
-    let path = format!("/v1/evaluations/{}/runs", evaluation["id"].as_str().expect("an id"));
-    let run = daemon.create(&path, &json!({})).await["id"].as_str().expect("an id").to_owned();
+    let run = daemon.start_run(ITEMS, &paced()).await;
     let mut killed = 0;
     for moment in 0_u64.. {
         tokio::time::sleep(Duration::from_millis(30 + moment * 37 % 120)).await;

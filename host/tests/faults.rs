@@ -11,13 +11,9 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::component;
-use support::daemon::{Daemon, answer};
+use support::daemon::{Daemon, answer, plain_lines};
 
 const ITEMS: usize = 200;
-
-fn lines(count: usize) -> String {
-    (0..count).map(|index| format!("{{\"key\":\"k{index}\",\"query\":\"q\",\"actual\":\"a\"}}\n")).collect()
-}
 
 fn definition(rounds: u64) -> Value {
     json!({
@@ -104,7 +100,7 @@ async fn survives(fault: &str) -> bool {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    mortal.ask(Method::POST, "/v1/reference-sets/set/versions", "set", lines(ITEMS)).await;
+    mortal.ask(Method::POST, "/v1/reference-sets/set/versions", "set", plain_lines(ITEMS)).await;
     let made = mortal.ask(Method::POST, "/v1/evaluations", "evaluation", definition(0).to_string()).await;
     let path = format!("/v1/evaluations/{}/runs", made["id"].as_str().expect("an id"));
     let run = mortal.ask(Method::POST, &path, "run", "{}".into()).await;
@@ -193,11 +189,7 @@ async fn a_full_disk_stops_cleanly_and_all_goes_on_when_there_is_room() {
     const ITEMS: usize = 4_000;
     let daemon = Daemon::start_with(&disk.path, &[("ASSAY_RUNNER__BATCH_ITEMS_MAX", "20")]);
     daemon.drop_plugin("hostile.wasm", &component("hostile")).await;
-    let upload = daemon.request(Method::POST, "/v1/reference-sets/set/versions").body(lines(ITEMS));
-    answer(upload, StatusCode::CREATED).await;
-    let made = daemon.create("/v1/evaluations", &definition(1_000_000)).await;
-    let path = format!("/v1/evaluations/{}/runs", made["id"].as_str().expect("an id"));
-    let run = daemon.create(&path, &json!({})).await["id"].as_str().expect("an id").to_owned();
+    let run = daemon.start_run(ITEMS, &definition(1_000_000)).await;
 
     let filler = disk.fill();
     let mut readiness = Value::Null;
@@ -233,11 +225,7 @@ async fn a_full_disk_stops_cleanly_and_all_goes_on_when_there_is_room() {
 async fn with_a_run(folder: &Path) -> (Daemon, String) {
     let daemon = Daemon::start(folder);
     daemon.drop_plugin("hostile.wasm", &component("hostile")).await;
-    let upload = daemon.request(Method::POST, "/v1/reference-sets/set/versions").body(lines(ITEMS));
-    answer(upload, StatusCode::CREATED).await;
-    let made = daemon.create("/v1/evaluations", &definition(0)).await;
-    let path = format!("/v1/evaluations/{}/runs", made["id"].as_str().expect("an id"));
-    let run = daemon.create(&path, &json!({})).await["id"].as_str().expect("an id").to_owned();
+    let run = daemon.start_run(ITEMS, &definition(0)).await;
     daemon.finished(&run).await;
     (daemon, run)
 }
@@ -334,11 +322,7 @@ async fn an_upgrade_in_the_middle_of_a_run_compiles_again_and_goes_on() {
     let data_dir = folder.path().join("data");
     let daemon = Daemon::start_with(&data_dir, &variables);
     daemon.drop_plugin("hostile.wasm", &component("hostile")).await;
-    let upload = daemon.request(Method::POST, "/v1/reference-sets/set/versions").body(lines(20_000));
-    answer(upload, StatusCode::CREATED).await;
-    let made = daemon.create("/v1/evaluations", &definition(2_000_000)).await;
-    let path = format!("/v1/evaluations/{}/runs", made["id"].as_str().expect("an id"));
-    let run = daemon.create(&path, &json!({})).await["id"].as_str().expect("an id").to_owned();
+    let run = daemon.start_run(20_000, &definition(2_000_000)).await;
     let before = loop {
         let found = daemon.get(&format!("/v1/runs/{run}")).await;
         if found["progress"]["done"].as_u64().is_some_and(|done| done > 0) {

@@ -9,9 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{AppError, DATABASE, lock};
-use crate::store::{Store, StoreError, check_file};
-
-const COMPONENTS: &str = "components";
+use crate::catalogue::{COMPONENTS, WATCHED, component_file};
+use crate::store::{StoreError, check_file, snapshot};
 
 /// Why there is no backup, or no restored data directory.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +55,7 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Back
 }
 
 /// Backs a data directory up while a daemon may work in it.
-pub async fn back_up(data_dir: &Path, to: &Path) -> Result<u64, BackupError> {
+pub fn back_up(data_dir: &Path, to: &Path) -> Result<u64, BackupError> {
     if to.exists() {
         return Err(BackupError::Exists(to.to_owned()));
     }
@@ -64,7 +63,6 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<u64, BackupError> {
     if !database.is_file() {
         return Err(BackupError::NoDatabase(data_dir.to_owned()));
     }
-    let store = Store::open(&database)?;
     let beside = |suffix: &str| {
         let mut name = to.file_name().unwrap_or_default().to_owned();
         name.push(suffix);
@@ -73,7 +71,7 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<u64, BackupError> {
     // Removed on every way out.
     let (copy, part) = (Remove(beside(".db.part")), Remove(beside(".part")));
     fs::remove_file(&copy.0).ok();
-    store.snapshot(&copy.0).await?;
+    snapshot(&database, &copy.0)?;
     let checked = check_file(&copy.0)?;
     if !checked.problems.is_empty() {
         return Err(StoreError::Damaged(checked.problems.join("; ")).into());
@@ -82,7 +80,7 @@ pub async fn back_up(data_dir: &Path, to: &Path) -> Result<u64, BackupError> {
     let mut archive = tar::Builder::new(file);
     archive.append_path_with_name(&copy.0, DATABASE).map_err(failed("read", &copy.0))?;
     for digest in &checked.plugins {
-        let name = format!("{}.wasm", digest.trim_start_matches("sha256:"));
+        let name = component_file(*digest);
         let component = data_dir.join(COMPONENTS).join(&name);
         archive
             .append_path_with_name(&component, Path::new(COMPONENTS).join(&name))
@@ -129,17 +127,16 @@ pub fn restore(from: &Path, data_dir: &Path, existing: Existing) -> Result<(), B
     let components = data_dir.join(COMPONENTS);
     fs::create_dir_all(&components).map_err(failed("make", &components))?;
     for digest in &checked.plugins {
-        let name = format!("{}.wasm", digest.trim_start_matches("sha256:"));
+        let name = component_file(*digest);
         let staged = staging.0.join(COMPONENTS).join(&name);
         fs::rename(&staged, components.join(&name)).map_err(failed("find in the backup", &staged))?;
     }
-    let watched = data_dir.join("plugins");
+    let watched = data_dir.join(WATCHED);
     fs::create_dir_all(&watched).map_err(failed("make", &watched))?;
     for (file, digest) in &checked.plugin_files {
         // A name is one of this folder, whatever the archive says.
         let Some(name) = Path::new(file).file_name() else { continue };
-        let (component, file) =
-            (components.join(format!("{}.wasm", digest.trim_start_matches("sha256:"))), watched.join(name));
+        let (component, file) = (components.join(component_file(*digest)), watched.join(name));
         if component.is_file() && !file.exists() {
             fs::copy(&component, &file).map_err(failed("write", &file))?;
         }

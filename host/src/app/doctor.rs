@@ -6,9 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{AppError, DATABASE, lock, worker_settings};
+use crate::catalogue::{COMPONENTS, component_file};
 use crate::config::Config;
 use crate::domain::digest::Digest;
-use crate::store::{StoreError, check_file};
+use crate::store::check_file;
 use crate::workers::Workers;
 
 /// How one thing is.
@@ -91,9 +92,6 @@ fn database(data_dir: &Path) -> Vec<Finding> {
     let restore = "restore the last backup with `assay restore FILE --replace`";
     let checked = match check_file(&path) {
         Ok(checked) => checked,
-        Err(error @ StoreError::Damaged(_)) => {
-            return vec![found("database", Health::Bad, error.to_string())];
-        }
         Err(error) => return vec![found("database", Health::Bad, error.to_string())],
     };
     if !checked.problems.is_empty() {
@@ -106,9 +104,9 @@ fn database(data_dir: &Path) -> Vec<Finding> {
         .plugins
         .iter()
         .filter_map(|digest| {
-            let name = format!("{}.wasm", digest.trim_start_matches("sha256:"));
-            match fs::read(data_dir.join("components").join(&name)) {
-                Ok(component) if Digest::of(&component).to_string() == *digest => None,
+            let name = component_file(*digest);
+            match fs::read(data_dir.join(COMPONENTS).join(&name)) {
+                Ok(component) if Digest::of(&component) == *digest => None,
                 Ok(_) => Some(format!("`components/{name}` is not what was accepted")),
                 Err(error) => Some(format!("`components/{name}`: {error}")),
             }

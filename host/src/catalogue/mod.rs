@@ -22,6 +22,11 @@ use crate::workers::{Artifact, ArtifactCache, ArtifactError, CompileError, Worke
 pub use accept::{COMPONENT_BYTES_MAX, Rejected};
 pub use folder::{FileStatus, watch};
 
+/// The watched folder of a data directory.
+pub const WATCHED: &str = "plugins";
+/// Where a data directory keeps accepted components.
+pub const COMPONENTS: &str = "components";
+
 /// The contract that this build speaks.
 pub const CONTRACT: &str = "assay:plugin@0.1.0";
 
@@ -93,8 +98,8 @@ impl Catalogue {
         };
         Ok(Self {
             shared: Arc::new(Shared {
-                folder: make("plugins")?,
-                components: make("components")?,
+                folder: make(WATCHED)?,
+                components: make(COMPONENTS)?,
                 cache,
                 store,
                 workers,
@@ -218,9 +223,13 @@ impl Catalogue {
     }
 
     fn component_path(&self, digest: Digest) -> PathBuf {
-        let digest = digest.to_string();
-        self.shared.components.join(format!("{}.wasm", digest.trim_start_matches("sha256:")))
+        self.shared.components.join(component_file(digest))
     }
+}
+
+/// The name of an accepted component's file in [`COMPONENTS`].
+pub fn component_file(digest: Digest) -> String {
+    format!("{}.wasm", digest.to_string().trim_start_matches("sha256:"))
 }
 
 /// File work of a few megabytes, off the async threads.

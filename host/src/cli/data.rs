@@ -23,8 +23,8 @@ pub struct Restore {
     replace: bool,
 }
 
-pub async fn backup(context: Context, command: Backup) -> Result<(), Failure> {
-    let bytes = back_up(&context.config.data_dir, &command.file).await?;
+pub fn backup(context: &Context, command: &Backup) -> Result<(), Failure> {
+    let bytes = back_up(&context.config.data_dir, &command.file)?;
     let made = serde_json::json!({"file": command.file, "bytes": bytes});
     context.print(&made, |_| println!("`{}` is made and checked: {bytes} bytes", command.file.display()))
 }

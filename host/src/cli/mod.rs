@@ -195,7 +195,7 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
             Command::Plugin(command) => plugin::run(context, command).await,
             Command::Token(command) => token::run(context, command).await,
             Command::ReferenceSet(command) => reference_set::run(context, command).await,
-            Command::Backup(command) => data::backup(context, command).await,
+            Command::Backup(command) => data::backup(&context, &command),
             Command::Restore(command) => data::run_restore(&context, &command),
             Command::Doctor => data::doctor(context).await,
             Command::Openapi => {

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::execute::Place;
 use super::quarantine::{Quarantine, Stay};
-
 use crate::domain::plugin::{Cause, Unscored};
 use crate::protocol::{BatchFailure, ItemAnswer, JobItem};
 use crate::workers::{ScorerCall, Workers};

@@ -29,7 +29,7 @@ pub use results::{
     UnscoredRow,
 };
 pub use runs::{NewRun, PinnedScorer, RunFilter};
-pub use snapshot::{Checked, check_file};
+pub use snapshot::{Checked, check_file, snapshot};
 pub use tokens::Token;
 
 /// The project and environment of all that this build stores.

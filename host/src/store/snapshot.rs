@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Result, Store, StoreError, migrations};
+use super::{Result, StoreError, migrations};
+use crate::domain::digest::Digest;
 
 /// Problems that one check tells of.
 const TOLD_MAX: u32 = 20;
@@ -16,28 +17,20 @@ pub struct Checked {
     pub schema: u32,
     /// Runs that are not over.
     pub open_runs: u64,
-    /// Digests of the plugins that it refers to: `sha256:…`.
-    pub plugins: Vec<String>,
+    /// The plugins that it refers to.
+    pub plugins: Vec<Digest>,
     /// Files of the watched folder, with the digests of their components.
-    pub plugin_files: Vec<(String, String)>,
+    pub plugin_files: Vec<(String, Digest)>,
     /// What is wrong with it, in SQLite's words.
     pub problems: Vec<String>,
 }
 
-impl Store {
-    /// Writes a consistent copy while the database is in use. The file must
-    /// not exist.
-    pub async fn snapshot(&self, to: &Path) -> Result<()> {
-        let (from, to) = (self.path().to_owned(), to.to_owned());
-        tokio::task::spawn_blocking(move || {
-            let connection = open_read_only(&from)?;
-            // One read transaction: writers go on, and are not in the copy.
-            connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
-            Ok(())
-        })
-        .await
-        .expect("copying does not panic")
-    }
+/// Writes a consistent copy of a database that may be in use. `to` must not
+/// exist.
+pub fn snapshot(from: &Path, to: &Path) -> Result<()> {
+    // One read transaction: writers go on, and are not in the copy.
+    open_read_only(from)?.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+    Ok(())
 }
 
 /// Looks at every page and reference of a database file, changing nothing.
@@ -74,13 +67,11 @@ pub fn check_file(path: &Path) -> Result<Checked> {
         connection.query_row("SELECT count(*) FROM run WHERE state IN ('queued', 'running')", [], |row| {
             row.get(0)
         })?;
-    let mut statement = connection.prepare("SELECT lower(hex(digest)) FROM plugin ORDER BY digest")?;
-    let plugins = statement.query_map([], |row| Ok(format!("sha256:{}", row.get::<_, String>(0)?)))?;
+    let mut statement = connection.prepare("SELECT digest FROM plugin ORDER BY digest")?;
+    let plugins = statement.query_map([], |row| Ok(Digest::from_bytes(row.get(0)?)))?;
     let plugins = plugins.collect::<rusqlite::Result<_>>()?;
-    let mut statement =
-        connection.prepare("SELECT file, lower(hex(digest)) FROM plugin_file ORDER BY file")?;
-    let plugin_files =
-        statement.query_map([], |row| Ok((row.get(0)?, format!("sha256:{}", row.get::<_, String>(1)?))))?;
+    let mut statement = connection.prepare("SELECT file, digest FROM plugin_file ORDER BY file")?;
+    let plugin_files = statement.query_map([], |row| Ok((row.get(0)?, Digest::from_bytes(row.get(1)?))))?;
     let plugin_files = plugin_files.collect::<rusqlite::Result<_>>()?;
     Ok(Checked { schema, open_runs: open_runs as u64, plugins, plugin_files, problems })
 }

@@ -78,6 +78,16 @@ impl Daemon {
         answer(self.request(Method::POST, path).json(body), StatusCode::CREATED).await
     }
 
+    /// Starts the evaluation's run over a new reference set `set` of so many
+    /// items, and answers the run's id.
+    pub async fn start_run(&self, items: usize, definition: &Value) -> String {
+        let upload = self.request(Method::POST, "/v1/reference-sets/set/versions").body(plain_lines(items));
+        answer(upload, StatusCode::CREATED).await;
+        let made = self.create("/v1/evaluations", definition).await;
+        let path = format!("/v1/evaluations/{}/runs", made["id"].as_str().expect("an id"));
+        self.create(&path, &serde_json::json!({})).await["id"].as_str().expect("an id").to_owned()
+    }
+
     /// Waits until a run is over.
     pub async fn finished(&self, run: &str) -> Value {
         loop {
@@ -111,6 +121,11 @@ impl Drop for Daemon {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// JSON lines of a reference set whose items differ by key alone.
+pub fn plain_lines(count: usize) -> String {
+    (0..count).map(|index| format!("{{\"key\":\"k{index}\",\"query\":\"q\",\"actual\":\"a\"}}\n")).collect()
 }
 
 /// Sends a request and reads the JSON answer.
