@@ -80,10 +80,63 @@ id!(
     "run"
 );
 id!(
+    /// Names an interaction of production.
+    InteractionId,
+    "interaction"
+);
+id!(
+    /// Names something that a user did.
+    EventId,
+    "event"
+);
+id!(
+    /// Names a user's visit.
+    SessionId,
+    "session"
+);
+id!(
     /// Names a reference set across its versions.
     ReferenceSetId,
     "reference set"
 );
+
+impl InteractionId {
+    /// The one id of the interaction whose root is a span. Interactions of one
+    /// trace share their first eight bytes, so that they are found together.
+    pub fn of_span(trace: &[u8; 16], span: &[u8; 8]) -> Self {
+        Self::from_parts(trace, span)
+    }
+
+    /// The one id of the interaction that a client names.
+    pub fn of_key(key: &str) -> Self {
+        Self::from_parts(key.as_bytes(), b"key")
+    }
+
+    fn from_parts(first: &[u8], second: &[u8]) -> Self {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&blake3::hash(first).as_bytes()[..8]);
+        bytes[8..].copy_from_slice(&blake3::hash(second).as_bytes()[..8]);
+        Self(Uuid::new_v8(bytes))
+    }
+
+    /// The least and the greatest id that a trace's interactions can have.
+    pub fn range_of_trace(trace: &[u8; 16]) -> (Self, Self) {
+        let some = Self::of_span(trace, &[0; 8]).0.into_bytes();
+        let with_rest = |rest: u8| {
+            let mut bytes = some;
+            bytes[8..].fill(rest);
+            Self::from_bytes(bytes)
+        };
+        (with_rest(0x00), with_rest(0xff))
+    }
+}
+
+impl EventId {
+    /// The one id of the event that a client names.
+    pub fn of_key(key: &str) -> Self {
+        Self::derived(&super::digest::Digest::of(key.as_bytes()))
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -100,6 +153,19 @@ mod tests {
     fn ids_sort_by_the_time_of_their_making() {
         let ids: Vec<_> = (0..100).map(|_| EvaluationId::new()).collect();
         assert!(ids.is_sorted());
+    }
+
+    #[test]
+    fn interactions_of_one_trace_stand_together() {
+        let (trace, other) = ([7; 16], [8; 16]);
+        let (low, high) = InteractionId::range_of_trace(&trace);
+        for span in 0..=255 {
+            let id = InteractionId::of_span(&trace, &[span; 8]);
+            assert!(low <= id && id <= high);
+            assert_eq!(id, InteractionId::of_span(&trace, &[span; 8]));
+            let stranger = InteractionId::of_span(&other, &[span; 8]);
+            assert!(stranger < low || stranger > high);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod evaluation;
 pub mod ids;
 pub mod interaction;
 pub mod plugin;
+pub mod production;
 pub mod reference_set;
 pub mod role;
 pub mod run;

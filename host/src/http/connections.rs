@@ -30,6 +30,8 @@ pub async fn serve(
     server
         .http1()
         .timer(TokioTimer::new())
+        // A client that has said all may close its side before it is answered.
+        .half_close(true)
         .header_read_timeout(Duration::from_secs(limits.header_timeout_s))
         .max_buf_size(limits.header_bytes_max);
     let graceful = GracefulShutdown::new();
