@@ -11,6 +11,7 @@ pub mod confinement;
 pub mod domain;
 mod fault;
 pub mod http;
+pub mod ingest;
 pub mod protocol;
 pub mod runner;
 pub mod sandbox;
