@@ -61,12 +61,19 @@ impl Catalogue {
         let descriptor = shared.workers.describe(&artifact).await.map_err(failed("describe"))?;
         check_descriptor(&descriptor)?;
         shared.workers.configure(&artifact, "{}").await.map_err(failed("configure"))?.ok();
+        let call = || ScorerCall { plugin: Arc::clone(&artifact), config: "{}".into() };
         if descriptor.capabilities.contains(&Capability::Score) {
-            let call = ScorerCall { plugin: Arc::clone(&artifact), config: "{}".into() };
             let outcome =
-                shared.workers.score(Arc::new([]), vec![call]).await.map_err(failed("score-batch"))?;
+                shared.workers.score(Arc::new([]), vec![call()]).await.map_err(failed("score-batch"))?;
             for answer in outcome {
                 answer.map_err(failed("score-batch"))?;
+            }
+        }
+        if descriptor.capabilities.contains(&Capability::Signal) {
+            let outcome =
+                shared.workers.extract(Arc::new([]), vec![call()]).await.map_err(failed("extract-batch"))?;
+            for answer in outcome {
+                answer.map_err(failed("extract-batch"))?;
             }
         }
         let accepted_at = shared.clock.now();

@@ -20,6 +20,20 @@ pub enum Capability {
     Signal,
 }
 
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Self; 3] = [Self::Score, Self::Label, Self::Signal];
+
+    /// The interface of the contract that a component exports for it.
+    pub fn interface(self) -> &'static str {
+        match self {
+            Self::Score => "scoring",
+            Self::Label => "classification",
+            Self::Signal => "extraction",
+        }
+    }
+}
+
 /// A plugin's own words about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
@@ -120,6 +134,21 @@ pub struct Score {
     pub reason: Option<String>,
     /// What it stands on.
     pub evidence: Vec<Evidence>,
+    /// A JSON value for what has no field yet.
+    pub extra_json: Option<String>,
+}
+
+/// An extractor's answer: one behavioural fact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Name of a declared output.
+    pub output: String,
+    /// The interaction that it judges; none for the whole session.
+    pub interaction_id: Option<String>,
+    /// Its value.
+    pub value: Value,
+    /// Why, for people.
+    pub reason: Option<String>,
     /// A JSON value for what has no field yet.
     pub extra_json: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::confinement::MissingBoundary;
-use crate::domain::plugin::{Descriptor, Output, PluginError, Problem, Score, Unscored};
+use crate::domain::plugin::{Descriptor, Output, PluginError, Problem, Score, Signal, Unscored};
 
 /// Correlates a reply with its task; chosen by the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,6 +102,13 @@ pub enum Task<'a> {
         /// The scorers.
         calls: Vec<Call>,
     },
+    /// Extract each session's signals with each call's plugin.
+    Extract {
+        /// The sessions, decoded once for all calls.
+        sessions: Cow<'a, [JobSession]>,
+        /// The extractors.
+        calls: Vec<Call>,
+    },
 }
 
 /// One item of a batch, as the store keeps it.
@@ -115,7 +122,40 @@ pub struct JobItem {
     pub answer: String,
 }
 
-/// One scorer of a batch.
+/// One session of a batch, as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSession {
+    /// Opaque; the plugin sees it.
+    pub id: String,
+    /// The client's name of the user.
+    pub user: Option<String>,
+    /// Its interactions, in order of time. Their ids are unique in the session.
+    pub interactions: Vec<JobItem>,
+    /// What the user did, in order of time.
+    pub events: Vec<JobEvent>,
+}
+
+impl JobSession {
+    /// What it counts for in a batch's deadline: itself and each interaction.
+    pub fn deadline_items(&self) -> usize {
+        1 + self.interactions.len()
+    }
+}
+
+/// One event of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEvent {
+    /// When, in microseconds UTC.
+    pub at_us: i64,
+    /// `copied`, `reported`, `retried`, `abandoned`, `rated`, or the product's own.
+    pub kind: String,
+    /// The interaction that it is about, by its id in the session.
+    pub interaction_id: Option<String>,
+    /// What goes with the kind: JSON text.
+    pub value_json: Option<String>,
+}
+
+/// One scorer or extractor of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// Which plugin.
@@ -155,10 +195,16 @@ pub enum Reply {
     /// To `Score`: one entry for each call, in order. A list has one answer
     /// for each item.
     Scored(Vec<Result<Vec<ItemAnswer>, BatchFailure>>),
+    /// To `Extract`: one entry for each call, in order. A list has one answer
+    /// for each session.
+    Extracted(Vec<Result<Vec<SessionAnswer>, BatchFailure>>),
 }
 
 /// A plugin's answer for one item.
 pub type ItemAnswer = Result<Vec<Score>, PluginError>;
+
+/// A plugin's answer for one session.
+pub type SessionAnswer = Result<Vec<Signal>, PluginError>;
 
 /// A whole call failed: it trapped, ran out of time or memory, or answered
 /// for another number of items.

@@ -7,9 +7,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
-use super::bisect::{Bisect, ItemResult, Poison};
+use super::batches::{self, Place};
+use super::bisect::Poison;
 use super::outcome;
-use super::prepare::{ReadyPolicy, ReadyScorer, ready_policy};
+use super::prepare::{ReadyPlugin, ReadyPolicy, ready_policy};
 use super::{Runner, RunnerError};
 use crate::domain::completion::Presence;
 use crate::domain::ids::RunId;
@@ -23,7 +24,7 @@ use crate::workers::ScorerCall;
 /// What every batch of a run needs.
 struct Context {
     run: RunId,
-    scorers: Vec<ReadyScorer>,
+    scorers: Vec<ReadyPlugin>,
     calls: Vec<ScorerCall>,
     rows: Arc<[i64]>,
     policy: Option<ReadyPolicy>,
@@ -83,18 +84,13 @@ impl Runner {
                         None => break,
                     }
                 }
-                // The permit bounds batches over all runs, and so the memory.
-                let permit = loop {
+                // Taken before the task: one that is dropped unstarted gives it back too.
+                let place = loop {
                     tokio::select! {
-                        permit = self.shared.batches.acquire() => {
-                            break permit.expect("the semaphore is never closed");
-                        }
+                        place = self.place() => break place,
                         Some(done) = batches.join_next() => self.count(id, &mut progress, done)?,
                     }
                 };
-                permit.forget();
-                // Made before the task: one that is dropped unstarted gives it back too.
-                let place = Place(self.clone());
                 let context = Arc::clone(&context);
                 let runner = self.clone();
                 batches.spawn(async move { runner.score_and_commit(&context, batch, place).await });
@@ -139,7 +135,7 @@ impl Runner {
             self.shared.store.reference_set_version(source.reference_set.clone(), source.version).await?;
         let total = Answers::count(self, version, source).await?;
         let started_at = self.shared.clock.now();
-        let pinned: Vec<_> = scorers.iter().map(|ready| ready.scorer.clone()).collect();
+        let pinned: Vec<_> = scorers.iter().map(|ready| ready.pinned.clone()).collect();
         let start = || self.shared.store.run_start(run.id, version, pinned.clone(), total, started_at);
         let rows = self.persist(start).await?;
         let rows = rows.into_iter().map(|pinned| pinned.row).collect();
@@ -167,17 +163,11 @@ impl Runner {
     fn context(
         &self,
         run: &Run,
-        scorers: Vec<ReadyScorer>,
+        scorers: Vec<ReadyPlugin>,
         policy: Option<ReadyPolicy>,
         rows: Arc<[i64]>,
     ) -> Result<Context, RunnerError> {
-        let calls = scorers
-            .iter()
-            .map(|ready| ScorerCall {
-                plugin: Arc::clone(&ready.artifact),
-                config: Arc::clone(&ready.config),
-            })
-            .collect();
+        let calls = scorers.iter().map(ReadyPlugin::call).collect();
         let poison = scorers.iter().map(|_| Poison::default()).collect();
         let target = match &run.definition.source.target {
             Some(target) => {
@@ -192,25 +182,8 @@ impl Runner {
 
     /// Cuts what was taken into batches within every scorer's limits.
     fn split(&self, context: &Context, taken: Vec<BatchItem>) -> Vec<Vec<BatchItem>> {
-        let limits = &self.shared.limits;
         let batch_max = context.scorers.iter().map(|ready| ready.batch_max).min().unwrap_or(u32::MAX);
-        let items_max = batch_max.min(limits.batch_items_max).max(1) as usize;
-        let mut batches = Vec::new();
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        for item in taken {
-            let size = size(&item);
-            if batch.len() == items_max || (bytes + size > limits.batch_bytes_max && !batch.is_empty()) {
-                batches.push(std::mem::take(&mut batch));
-                bytes = 0;
-            }
-            bytes += size;
-            batch.push(item);
-        }
-        if !batch.is_empty() {
-            batches.push(batch);
-        }
-        batches
+        batches::cut(taken, batch_max, &self.shared.limits, size)
     }
 
     async fn score_and_commit(
@@ -253,21 +226,16 @@ impl Runner {
             }
         }
         if !jobs.is_empty() {
-            let bisect = Bisect {
-                workers: &self.shared.workers,
-                quarantine: &self.shared.quarantine,
-                quarantined: &context.quarantined,
-                poison_items_max: self.shared.limits.poison_items_max,
-            };
-            let results = bisect.score(jobs.into(), &context.calls, &context.poison, place).await;
+            let bisect = self.bisect(&context.quarantined);
+            let results = bisect.answer::<JobItem>(jobs.into(), &context.calls, &context.poison, place).await;
             let mut columns: Vec<_> = results.into_iter().map(Vec::into_iter).collect();
             for (item, presence) in waiting {
                 let scorers = columns
                     .iter_mut()
                     .zip(&context.scorers)
                     .map(|(column, ready)| {
-                        let result: ItemResult = column.next().expect("each call has a result for each item");
-                        outcome::check(result, &ready.scorer.outputs)
+                        let fate = column.next().expect("each call has a result for each item");
+                        outcome::check(fate, &ready.pinned.outputs)
                     })
                     .collect();
                 outcomes.push(finish(context, &item, presence, scorers));
@@ -290,15 +258,6 @@ impl Runner {
             }
             Some(_) => None,
         }
-    }
-}
-
-/// A batch's place among those under way; free again when dropped.
-pub(super) struct Place(Runner);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.shared.batches.add_permits(1);
     }
 }
 

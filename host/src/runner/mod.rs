@@ -6,8 +6,10 @@
 //! scorer) ends scored, failed with a cause, or skipped with a reason.
 
 mod answers;
+mod batches;
 mod bisect;
 mod execute;
+mod extract;
 mod outcome;
 mod prepare;
 mod quarantine;
@@ -29,6 +31,8 @@ use crate::domain::run::{Progress, RunState, Trigger};
 use crate::store::{NewRun, RunFilter, Store, StoreError};
 use crate::workers::Workers;
 
+pub use extract::{ReadyExtractor, SessionOutcome};
+pub use outcome::CheckedSignal;
 pub use result::{ClassResult, CompletionResult, OutputResult, RunResult, ScorerResult};
 
 /// Batches under way for each worker: one is scored, one is committed, one waits.

@@ -1,42 +1,77 @@
 //! From what plugins answered to what is kept: every answer is checked against
 //! the declared outputs, because a worker is not to be trusted.
 
-use super::bisect::ItemResult;
+use std::collections::HashSet;
+
+use super::bisect::Fate;
 use super::prepare::ReadyPolicy;
 use crate::domain::completion::{Completion, Presence};
-use crate::domain::plugin::{Cause, Output, Score, Unscored, Value};
+use crate::domain::plugin::{Cause, Evidence, Output, PluginError, Score, Signal, Unscored, Value};
+use crate::protocol::{ItemAnswer, SessionAnswer};
 use crate::store::{ScoreRow, ScorerOutcomes};
 
 /// Text of a plugin that is kept beside a score.
 const DETAIL_BYTES_MAX: usize = 16 << 10;
 const MESSAGE_BYTES_MAX: usize = 2 << 10;
 
+/// A signal that fits what the extractor declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedSignal {
+    /// Index of the output.
+    pub output: usize,
+    /// The interaction that it judges, by its id in the session; none for the
+    /// whole session.
+    pub interaction_id: Option<String>,
+    /// Its value where it is a number or yes or no.
+    pub value: Option<f64>,
+    /// Its value where it is a category.
+    pub category: Option<String>,
+    /// JSON of reason and extra; none where there is nothing of them.
+    pub detail: Option<String>,
+}
+
 /// Checks one item's answer from one scorer.
-pub fn check(result: ItemResult, outputs: &[Output]) -> ScorerOutcomes {
-    match result {
-        Err(unscored) => ScorerOutcomes::Unscored(shortened(unscored)),
-        Ok(Err(error)) => ScorerOutcomes::Unscored(shortened(error.into())),
-        Ok(Ok(scores)) => match check_scores(scores, outputs) {
-            Ok(outcome) => outcome,
-            Err(message) => {
-                ScorerOutcomes::Unscored(shortened(Unscored { cause: Cause::WrongShape, message }))
-            }
-        },
+pub fn check(fate: Fate<ItemAnswer>, outputs: &[Output]) -> ScorerOutcomes {
+    match checked(fate, |scores| check_scores(scores, outputs)) {
+        Ok(outcome) => outcome,
+        Err(unscored) => ScorerOutcomes::Unscored(unscored),
+    }
+}
+
+/// Checks one session's answer from one extractor. `interactions` are the ids
+/// of the session's interactions.
+pub fn check_session(
+    fate: Fate<SessionAnswer>,
+    outputs: &[Output],
+    interactions: &[String],
+) -> Result<Vec<CheckedSignal>, Unscored> {
+    checked(fate, |signals| check_signals(signals, outputs, interactions))
+}
+
+/// What a check makes of an answer; a wrong answer is the plugin's failure.
+fn checked<T, U>(
+    fate: Fate<Result<T, PluginError>>,
+    check: impl FnOnce(T) -> Result<U, String>,
+) -> Result<U, Unscored> {
+    match fate {
+        Err(unscored) => Err(shortened(unscored)),
+        Ok(Err(error)) => Err(shortened(error.into())),
+        Ok(Ok(answer)) => {
+            check(answer).map_err(|message| shortened(Unscored { cause: Cause::WrongShape, message }))
+        }
     }
 }
 
 fn check_scores(scores: Vec<Score>, outputs: &[Output]) -> Result<ScorerOutcomes, String> {
     let mut rows: Vec<ScoreRow> = Vec::with_capacity(outputs.len());
     for score in scores {
-        let index = outputs
-            .iter()
-            .position(|output| output.name == score.output)
-            .ok_or_else(|| format!("output `{}` was not declared", score.output))?;
-        if rows.iter().any(|row| row.output == index) {
+        let output = declared(&score.output, &score.value, outputs)?;
+        if rows.iter().any(|row| row.output == output) {
             return Err(format!("output `{}` was given twice", score.output));
         }
-        outputs[index].accepts(&score.value)?;
-        rows.push(row(index, score)?);
+        let detail = detail(&score.output, score.reason, &score.evidence, score.extra_json)?;
+        let (value, category) = parts(score.value);
+        rows.push(ScoreRow { output, value, category, detail });
     }
     let missing: Vec<_> = (0..outputs.len())
         .filter(|index| rows.iter().all(|row| row.output != *index))
@@ -49,38 +84,83 @@ fn check_scores(scores: Vec<Score>, outputs: &[Output]) -> Result<ScorerOutcomes
     Ok(ScorerOutcomes::Scored { scores: rows, missing })
 }
 
-fn row(output: usize, score: Score) -> Result<ScoreRow, String> {
-    let detail = if score.reason.is_none() && score.evidence.is_empty() && score.extra_json.is_none() {
-        None
-    } else {
-        let mut detail = serde_json::Map::new();
-        if let Some(reason) = score.reason {
-            detail.insert("reason".into(), reason.into());
-        }
-        if !score.evidence.is_empty() {
-            detail.insert("evidence".into(), serde_json::to_value(&score.evidence).unwrap_or_default());
-        }
-        if let Some(extra) = score.extra_json {
-            let extra = serde_json::from_str(&extra)
-                .map_err(|error| format!("`extra-json` of output `{}` is not JSON: {error}", score.output))?;
-            detail.insert("extra".into(), extra);
-        }
-        let text = serde_json::Value::Object(detail).to_string();
-        if text.len() > DETAIL_BYTES_MAX {
+fn check_signals(
+    signals: Vec<Signal>,
+    outputs: &[Output],
+    interactions: &[String],
+) -> Result<Vec<CheckedSignal>, String> {
+    let mut seen = HashSet::with_capacity(signals.len());
+    let mut checked = Vec::with_capacity(signals.len());
+    for signal in signals {
+        let output = declared(&signal.output, &signal.value, outputs)?;
+        if let Some(id) = &signal.interaction_id
+            && !interactions.contains(id)
+        {
             return Err(format!(
-                "output `{}` has {} bytes of reason and evidence, over {DETAIL_BYTES_MAX}",
-                score.output,
-                text.len()
+                "output `{}` judges the interaction `{id}`, which the session does not have",
+                signal.output
             ));
         }
-        Some(text)
-    };
-    let value = score.value.as_number();
-    let category = match score.value {
-        Value::Category(name) => Some(name),
-        Value::Number(_) | Value::Boolean(_) => None,
-    };
-    Ok(ScoreRow { output, value, category, detail })
+        if !seen.insert((output, signal.interaction_id.clone())) {
+            let of = signal.interaction_id.as_deref().unwrap_or("the session");
+            return Err(format!("output `{}` was given twice for `{of}`", signal.output));
+        }
+        let detail = detail(&signal.output, signal.reason, &[], signal.extra_json)?;
+        let (value, category) = parts(signal.value);
+        let interaction_id = signal.interaction_id;
+        checked.push(CheckedSignal { output, interaction_id, value, category, detail });
+    }
+    Ok(checked)
+}
+
+/// The index of the output that a value is for.
+fn declared(name: &str, value: &Value, outputs: &[Output]) -> Result<usize, String> {
+    let index = outputs
+        .iter()
+        .position(|output| output.name == name)
+        .ok_or_else(|| format!("output `{name}` was not declared"))?;
+    outputs[index].accepts(value)?;
+    Ok(index)
+}
+
+/// A value's number and its category, one of which there is.
+fn parts(value: Value) -> (Option<f64>, Option<String>) {
+    match value {
+        Value::Category(name) => (None, Some(name)),
+        other => (other.as_number(), None),
+    }
+}
+
+/// JSON of what stands beside a value.
+fn detail(
+    output: &str,
+    reason: Option<String>,
+    evidence: &[Evidence],
+    extra_json: Option<String>,
+) -> Result<Option<String>, String> {
+    if reason.is_none() && evidence.is_empty() && extra_json.is_none() {
+        return Ok(None);
+    }
+    let mut detail = serde_json::Map::new();
+    if let Some(reason) = reason {
+        detail.insert("reason".into(), reason.into());
+    }
+    if !evidence.is_empty() {
+        detail.insert("evidence".into(), serde_json::to_value(evidence).unwrap_or_default());
+    }
+    if let Some(extra) = extra_json {
+        let extra = serde_json::from_str(&extra)
+            .map_err(|error| format!("`extra-json` of output `{output}` is not JSON: {error}"))?;
+        detail.insert("extra".into(), extra);
+    }
+    let text = serde_json::Value::Object(detail).to_string();
+    if text.len() > DETAIL_BYTES_MAX {
+        return Err(format!(
+            "output `{output}` has {} bytes of reason and evidence, over {DETAIL_BYTES_MAX}",
+            text.len()
+        ));
+    }
+    Ok(Some(text))
 }
 
 fn shortened(mut unscored: Unscored) -> Unscored {
@@ -173,6 +253,48 @@ mod tests {
                 }
                 other => panic!("{reason}: {other:?}"),
             }
+        }
+    }
+
+    fn signal(output: &str, interaction: Option<&str>, value: f64) -> Signal {
+        Signal {
+            output: output.into(),
+            interaction_id: interaction.map(Into::into),
+            value: Value::Number(value),
+            reason: None,
+            extra_json: None,
+        }
+    }
+
+    #[test]
+    fn signals_of_one_output_may_judge_the_session_and_each_interaction_once() {
+        let ids = ["i1".to_owned(), "i2".to_owned()];
+        let signals =
+            vec![signal("b", Some("i2"), 0.5), signal("b", None, 0.25), signal("a", Some("i2"), 1.0)];
+        let checked = check_session(Ok(Ok(signals)), &outputs(), &ids).expect("they fit");
+        let told: Vec<_> = checked
+            .iter()
+            .map(|signal| (signal.output, signal.interaction_id.as_deref(), signal.value))
+            .collect();
+        assert_eq!(told, [(1, Some("i2"), Some(0.5)), (1, None, Some(0.25)), (0, Some("i2"), Some(1.0))]);
+    }
+
+    #[test]
+    fn a_signal_that_does_not_fit_fails_its_session() {
+        let ids = ["i1".to_owned()];
+        let cases = [
+            (vec![signal("c", None, 0.5)], "`c` was not declared"),
+            (vec![signal("a", Some("i9"), 0.5)], "`i9`, which the session does not have"),
+            (vec![signal("a", Some("i1"), 0.5), signal("a", Some("i1"), 0.5)], "given twice for `i1`"),
+            (vec![signal("a", None, 0.5), signal("a", None, 0.5)], "given twice for `the session`"),
+            (vec![signal("a", None, 1.5)], "outside"),
+            (vec![Signal { value: Value::Boolean(true), ..signal("a", None, 0.0) }], "another kind"),
+            (vec![Signal { extra_json: Some("{".into()), ..signal("a", None, 0.5) }], "not JSON"),
+        ];
+        for (signals, reason) in cases {
+            let why = check_session(Ok(Ok(signals)), &outputs(), &ids).expect_err(reason);
+            assert_eq!(why.cause, Cause::WrongShape);
+            assert!(why.message.contains(reason), "{}", why.message);
         }
     }
 }

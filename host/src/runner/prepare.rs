@@ -5,19 +5,27 @@ use std::sync::Arc;
 
 use super::{Runner, RunnerError};
 use crate::catalogue::CONTRACT;
-use crate::domain::evaluation::{CompletionPolicy, Definition, DefinitionProblem, OutputRef, find_output};
+use crate::domain::evaluation::{
+    CompletionPolicy, Definition, DefinitionProblem, OutputRef, Scorer, find_output,
+};
 use crate::domain::plugin::{Capability, OutputKind};
 use crate::domain::run::RunScorer;
 use crate::store::StoreError;
-use crate::workers::Artifact;
+use crate::workers::{Artifact, ScorerCall};
 
-/// A scorer that can run.
+/// A scorer or an extractor that can run.
 #[derive(Debug, Clone)]
-pub(super) struct ReadyScorer {
-    pub scorer: RunScorer,
+pub(super) struct ReadyPlugin {
+    pub pinned: RunScorer,
     pub artifact: Arc<Artifact>,
     pub config: Arc<str>,
     pub batch_max: u32,
+}
+
+impl ReadyPlugin {
+    pub(super) fn call(&self) -> ScorerCall {
+        ScorerCall { plugin: Arc::clone(&self.artifact), config: Arc::clone(&self.config) }
+    }
 }
 
 /// A completion policy whose outputs are known to exist.
@@ -34,7 +42,7 @@ impl Runner {
     pub(super) async fn prepare(
         &self,
         definition: &Definition,
-    ) -> Result<(Vec<ReadyScorer>, Option<ReadyPolicy>), RunnerError> {
+    ) -> Result<(Vec<ReadyPlugin>, Option<ReadyPolicy>), RunnerError> {
         let mut problems = definition.problems();
         if let Some(target) = &definition.source.target
             && let Err(error) = target.validate()
@@ -45,8 +53,9 @@ impl Runner {
             });
         }
         let mut ready = Vec::new();
-        for index in 0..definition.scorers.len() {
-            match self.prepare_scorer(definition, index).await? {
+        for (index, scorer) in definition.scorers.iter().enumerate() {
+            let place = format!("/scorers/{index}");
+            match self.prepare_plugin(scorer, Capability::Score, &place).await? {
                 Ok(scorer) => ready.push(scorer),
                 Err(found) => problems.extend(found),
             }
@@ -61,13 +70,14 @@ impl Runner {
         Ok((ready, policy))
     }
 
-    async fn prepare_scorer(
+    /// Pins a plugin for one of its capabilities. `place` is the JSON Pointer to
+    /// where it is asked for.
+    pub(super) async fn prepare_plugin(
         &self,
-        definition: &Definition,
-        index: usize,
-    ) -> Result<Result<ReadyScorer, Vec<DefinitionProblem>>, RunnerError> {
-        let wanted = &definition.scorers[index];
-        let place = format!("/scorers/{index}");
+        wanted: &Scorer,
+        capability: Capability,
+        place: &str,
+    ) -> Result<Result<ReadyPlugin, Vec<DefinitionProblem>>, RunnerError> {
         let problem = |below: &str, message: String| {
             Ok(Err(vec![DefinitionProblem { path: format!("{place}{below}"), message }]))
         };
@@ -77,8 +87,9 @@ impl Runner {
             Err(error) => return Err(error.into()),
         };
         let descriptor = plugin.descriptor;
-        if !descriptor.capabilities.contains(&Capability::Score) {
-            return problem("/plugin", format!("plugin `{}` exports no `scoring`", descriptor.name));
+        if !descriptor.capabilities.contains(&capability) {
+            let interface = capability.interface();
+            return problem("/plugin", format!("plugin `{}` exports no `{interface}`", descriptor.name));
         }
         let schema = serde_json::from_str(&descriptor.config_schema_json).unwrap_or_default();
         if let Ok(schema) = jsonschema::validator_for(&schema) {
@@ -107,10 +118,9 @@ impl Runner {
                 });
                 return Ok(Err(found.collect()));
             }
-            Ok(Ok(outputs)) => outputs
-                .into_iter()
-                .filter(|output| output.capability == Capability::Score)
-                .collect::<Vec<_>>(),
+            Ok(Ok(outputs)) => {
+                outputs.into_iter().filter(|output| output.capability == capability).collect::<Vec<_>>()
+            }
         };
         if outputs.is_empty() {
             return problem("/config", "this configuration gives no output".into());
@@ -125,7 +135,7 @@ impl Runner {
                 return problem("/config", format!("output `{}` has the range [{low}, {high}]", output.name));
             }
         }
-        let scorer = RunScorer {
+        let pinned = RunScorer {
             name: wanted.name().to_owned(),
             plugin: descriptor.name,
             version: descriptor.version,
@@ -134,25 +144,25 @@ impl Runner {
             config: wanted.config.clone(),
             outputs,
         };
-        Ok(Ok(ReadyScorer { scorer, artifact, config: config.into(), batch_max: descriptor.batch_max }))
+        Ok(Ok(ReadyPlugin { pinned, artifact, config: config.into(), batch_max: descriptor.batch_max }))
     }
 
     /// Loads what a run pinned when it started.
-    pub(super) async fn load_pinned(&self, scorer: RunScorer) -> Result<ReadyScorer, RunnerError> {
-        let plugin = self.shared.catalogue.find(&scorer.plugin, Some(scorer.digest)).await?;
-        let artifact = self.shared.catalogue.artifact(scorer.digest).await?;
-        let config = scorer.config.to_string().into();
-        Ok(ReadyScorer { scorer, artifact, config, batch_max: plugin.descriptor.batch_max })
+    pub(super) async fn load_pinned(&self, pinned: RunScorer) -> Result<ReadyPlugin, RunnerError> {
+        let plugin = self.shared.catalogue.find(&pinned.plugin, Some(pinned.digest)).await?;
+        let artifact = self.shared.catalogue.artifact(pinned.digest).await?;
+        let config = pinned.config.to_string().into();
+        Ok(ReadyPlugin { pinned, artifact, config, batch_max: plugin.descriptor.batch_max })
     }
 }
 
 /// Finds each output that a rule names.
 pub(super) fn ready_policy(
     policy: &CompletionPolicy,
-    scorers: &[ReadyScorer],
+    scorers: &[ReadyPlugin],
 ) -> Result<ReadyPolicy, Vec<DefinitionProblem>> {
     let declared: Vec<_> =
-        scorers.iter().map(|ready| (ready.scorer.name.as_str(), &ready.scorer.outputs[..])).collect();
+        scorers.iter().map(|ready| (ready.pinned.name.as_str(), &ready.pinned.outputs[..])).collect();
     let mut outputs = Vec::new();
     let mut problems = Vec::new();
     for rule in policy.rules() {

@@ -1,6 +1,7 @@
 //! The contract's Rust face on the host's side: one module for each version.
 
 /// `assay:plugin@0.1.0`.
+#[expect(missing_docs, reason = "generated; the contract documents it")]
 pub mod v0_1 {
     wasmtime::component::bindgen!({
         path: "../wit/v0.1.0",
@@ -14,6 +15,7 @@ pub mod v0_1 {
                 import assay:plugin/log@0.1.0;
                 export assay:plugin/lifecycle@0.1.0;
                 export assay:plugin/scoring@0.1.0;
+                export assay:plugin/extraction@0.1.0;
             }
         ",
     });

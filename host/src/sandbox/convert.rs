@@ -7,8 +7,10 @@ use crate::domain::interaction::{
     Document, Interaction, Media, Message, Part, Role, Timing, ToolCall, Usage,
 };
 use crate::domain::plugin::{
-    Capability, Direction, Evidence, Output, OutputKind, PluginError, PluginErrorKind, Problem, Score, Value,
+    Capability, Direction, Evidence, Output, OutputKind, PluginError, PluginErrorKind, Problem, Score,
+    Signal, Value,
 };
+use crate::protocol::JobEvent;
 
 fn list<A, B: From<A>>(items: Vec<A>) -> Vec<B> {
     items.into_iter().map(B::from).collect()
@@ -36,6 +38,27 @@ pub fn interaction(id: String, from: Interaction) -> wit::Interaction {
         template_version: from.template_version,
         metadata: from.metadata.into_iter().map(|(name, value)| wit::Entry { name, value }).collect(),
         extra_json: from.extra.map(|extra| serde_json::Value::Object(extra).to_string()),
+    }
+}
+
+/// The record that a guest gets.
+pub fn session(
+    id: String,
+    user: Option<String>,
+    interactions: Vec<wit::Interaction>,
+    events: Vec<JobEvent>,
+) -> wit::Session {
+    wit::Session { id, user, interactions, events: list(events), extra_json: None }
+}
+
+impl From<JobEvent> for wit::Event {
+    fn from(event: JobEvent) -> Self {
+        Self {
+            at_us: event.at_us,
+            kind: event.kind,
+            interaction_id: event.interaction_id,
+            value_json: event.value_json,
+        }
     }
 }
 
@@ -118,15 +141,33 @@ impl From<Timing> for wit::Timing {
     }
 }
 
+impl From<wit::Value> for Value {
+    fn from(value: wit::Value) -> Self {
+        match value {
+            wit::Value::Number(number) => Self::Number(number),
+            wit::Value::Boolean(yes) => Self::Boolean(yes),
+            wit::Value::Category(name) => Self::Category(name),
+        }
+    }
+}
+
+impl From<wit::Signal> for Signal {
+    fn from(signal: wit::Signal) -> Self {
+        Self {
+            output: signal.output,
+            interaction_id: signal.interaction_id,
+            value: signal.value.into(),
+            reason: signal.reason,
+            extra_json: signal.extra_json,
+        }
+    }
+}
+
 impl From<wit::Score> for Score {
     fn from(score: wit::Score) -> Self {
         Self {
             output: score.output,
-            value: match score.value {
-                wit::Value::Number(number) => Value::Number(number),
-                wit::Value::Boolean(yes) => Value::Boolean(yes),
-                wit::Value::Category(name) => Value::Category(name),
-            },
+            value: score.value.into(),
             reason: score.reason,
             evidence: score
                 .evidence

@@ -14,8 +14,9 @@ mod imports;
 mod plugin;
 mod printed;
 
+pub use bindings::v0_1::assay::plugin::types::{Interaction as GuestInteraction, Session as GuestSession};
 pub use compile::compile;
-pub use convert::interaction as convert_interaction;
+pub use convert::{interaction as convert_interaction, session as convert_session};
 pub use engine::Engine;
 pub use plugin::{Called, Plugin};
 

@@ -6,12 +6,12 @@ use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Store, Trap};
 
 use super::bindings::v0_1::assay::plugin::types;
-use super::bindings::v0_1::exports::assay::plugin::{lifecycle, scoring};
+use super::bindings::v0_1::exports::assay::plugin::{extraction, lifecycle, scoring};
 use super::engine::{Engine, TICK};
 use super::guest::Guest;
 use super::{Refused, imports};
-use crate::domain::plugin::{Capability, Cause, Descriptor, Output, Problem, Unscored};
-use crate::protocol::{BatchFailure, ItemAnswer, Limits, LogLine, LoggedLevel};
+use crate::domain::plugin::{Capability, Cause, Descriptor, Output, PluginError, Problem, Unscored};
+use crate::protocol::{BatchFailure, ItemAnswer, Limits, LogLine, LoggedLevel, SessionAnswer};
 
 /// What came of a call, and what the guest logged meanwhile.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub struct Plugin {
     instance: InstancePre<Guest>,
     lifecycle: lifecycle::GuestIndices,
     scoring: Option<scoring::GuestIndices>,
+    extraction: Option<extraction::GuestIndices>,
     capabilities: Vec<Capability>,
     needs_wasi: bool,
 }
@@ -53,15 +54,10 @@ impl Plugin {
         let kind = component.component_type();
         let needs_wasi = kind.imports(&engine.wasmtime).any(|(name, _)| imports::is_inert_wasi(name));
         let exports: Vec<_> = kind.exports(&engine.wasmtime).map(|(name, _)| name.to_owned()).collect();
-        let capabilities = [
-            ("scoring", Capability::Score),
-            ("classification", Capability::Label),
-            ("extraction", Capability::Signal),
-        ]
-        .into_iter()
-        .filter(|(interface, _)| exports.contains(&format!("assay:plugin/{interface}@0.1.0")))
-        .map(|(_, capability)| capability)
-        .collect::<Vec<_>>();
+        let capabilities = Capability::ALL
+            .into_iter()
+            .filter(|offered| exports.contains(&format!("assay:plugin/{}@0.1.0", offered.interface())))
+            .collect::<Vec<_>>();
         let linker = if needs_wasi { &engine.with_inert_wasi } else { &engine.plain };
         let instance = linker.instantiate_pre(&component).map_err(refused)?;
         let scoring = capabilities
@@ -69,9 +65,15 @@ impl Plugin {
             .then(|| scoring::GuestIndices::new(&instance))
             .transpose()
             .map_err(refused)?;
+        let extraction = capabilities
+            .contains(&Capability::Signal)
+            .then(|| extraction::GuestIndices::new(&instance))
+            .transpose()
+            .map_err(refused)?;
         Ok(Self {
             lifecycle: lifecycle::GuestIndices::new(&instance).map_err(refused)?,
             scoring,
+            extraction,
             instance,
             capabilities,
             needs_wasi,
@@ -116,26 +118,27 @@ impl Plugin {
         config: &str,
         items: &[types::Interaction],
     ) -> Called<Vec<ItemAnswer>> {
-        let Some(scoring) = &self.scoring else {
-            let reason = "the plugin exports no `scoring`".into();
-            return Called { result: Err(failure(Cause::NotLoaded, reason)), log: Vec::new() };
-        };
+        let Some(scoring) = &self.scoring else { return not_exported(Capability::Score) };
         let called = self.call(engine, items.len(), |store, instance| {
             scoring.load(&mut *store, instance)?.call_score_batch(store, config, items)
         });
-        called.and_then(|answers| {
-            if answers.len() != items.len() {
-                let message = format!("answered {} items of {}", answers.len(), items.len());
-                return Err(failure(Cause::WrongShape, message));
-            }
-            Ok(answers
-                .into_iter()
-                .map(|answer| match answer {
-                    Ok(scores) => Ok(scores.into_iter().map(Into::into).collect()),
-                    Err(error) => Err(error.into()),
-                })
-                .collect())
-        })
+        called.and_then(|answers| one_each(answers, items.len(), "items"))
+    }
+
+    /// Extracts a batch's signals: one answer for each session, or none at all.
+    pub fn extract(
+        &self,
+        engine: &Engine,
+        config: &str,
+        sessions: &[types::Session],
+    ) -> Called<Vec<SessionAnswer>> {
+        let Some(extraction) = &self.extraction else { return not_exported(Capability::Signal) };
+        // As `JobSession::deadline_items` counts.
+        let items = sessions.iter().map(|session| 1 + session.interactions.len()).sum();
+        let called = self.call(engine, items, |store, instance| {
+            extraction.load(&mut *store, instance)?.call_extract_batch(store, config, sessions)
+        });
+        called.and_then(|answers| one_each(answers, sessions.len(), "sessions"))
     }
 
     fn call<T>(
@@ -160,6 +163,30 @@ impl Plugin {
         let result = result.map_err(|error| explain(&error, memory_denied, &log, limits, deadline_ms));
         Called { result, log }
     }
+}
+
+fn not_exported<T>(capability: Capability) -> Called<T> {
+    let reason = format!("the plugin exports no `{}`", capability.interface());
+    Called { result: Err(failure(Cause::NotLoaded, reason)), log: Vec::new() }
+}
+
+/// The domain's answers, where there are as many as was asked for.
+fn one_each<G, D: From<G>>(
+    answers: Vec<Result<Vec<G>, types::PluginError>>,
+    wanted: usize,
+    of_what: &str,
+) -> Result<Vec<Result<Vec<D>, PluginError>>, BatchFailure> {
+    if answers.len() != wanted {
+        let message = format!("answered {} {of_what} of {wanted}", answers.len());
+        return Err(failure(Cause::WrongShape, message));
+    }
+    Ok(answers
+        .into_iter()
+        .map(|answer| match answer {
+            Ok(found) => Ok(found.into_iter().map(D::from).collect()),
+            Err(error) => Err(error.into()),
+        })
+        .collect())
 }
 
 fn failure(cause: Cause, message: String) -> BatchFailure {

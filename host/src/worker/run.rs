@@ -9,13 +9,15 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::{Confinement, WorkerError, inherited_connection};
-use crate::domain::interaction::{Answer, Interaction, Item};
+use crate::domain::interaction::{Answer, Item};
 use crate::domain::plugin::{Cause, PluginError, PluginErrorKind, Unscored};
 use crate::protocol::{
-    BatchFailure, Call, Connection, FrameError, FromWorker, ItemAnswer, JobItem, LogLine, PluginSlot, Reply,
+    BatchFailure, Call, Connection, FrameError, FromWorker, JobItem, JobSession, LogLine, PluginSlot, Reply,
     Task, ToWorker,
 };
-use crate::sandbox::{Called, Engine, Plugin, convert_interaction};
+use crate::sandbox::{
+    Called, Engine, GuestInteraction, GuestSession, Plugin, convert_interaction, convert_session,
+};
 
 /// Serves tasks until the socket closes. Must be the first thing that the
 /// process does: confinement covers only threads that start after it.
@@ -73,6 +75,10 @@ pub fn run(confinement: Confinement) -> Result<(), WorkerError> {
     Ok(())
 }
 
+/// A plugin's function over batches, with its configuration. `G` is what guests
+/// get, `T` what they answer.
+type BatchFunction<G, T> = fn(&Plugin, &Engine, &str, &[G]) -> Called<Vec<Result<T, PluginError>>>;
+
 struct Plugins {
     engine: Engine,
     slots: HashMap<PluginSlot, Result<Plugin, String>>,
@@ -120,25 +126,37 @@ impl Plugins {
             Task::Configure { plugin, config } => {
                 Reply::Configured(self.call(plugin, |plugin, engine| plugin.configure(engine, &config)))
             }
-            Task::Score { items, calls } => Reply::Scored(self.score(items.into_owned(), &calls)),
+            Task::Score { items, calls } => {
+                Reply::Scored(self.batch(items.into_owned(), read_item, &calls, Plugin::score))
+            }
+            Task::Extract { sessions, calls } => {
+                Reply::Extracted(self.batch(sessions.into_owned(), read_session, &calls, Plugin::extract))
+            }
         }
     }
 
-    fn score(&mut self, items: Vec<JobItem>, calls: &[Call]) -> Vec<Result<Vec<ItemAnswer>, BatchFailure>> {
-        // An item that cannot be read is answered here; the plugins get the rest.
+    /// Has a batch done by each call's plugin. `J` is what the daemon sends.
+    fn batch<J, G, T>(
+        &mut self,
+        jobs: Vec<J>,
+        read: fn(J) -> Result<G, PluginError>,
+        calls: &[Call],
+        function: BatchFunction<G, T>,
+    ) -> Vec<Result<Vec<Result<T, PluginError>>, BatchFailure>> {
+        // What cannot be read is answered here; the plugins get the rest.
         let mut unreadable = Vec::new();
-        let mut readable = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            match decode(&item) {
-                Ok(interaction) => readable.push(convert_interaction(item.id, interaction)),
+        let mut readable = Vec::with_capacity(jobs.len());
+        for (index, job) in jobs.into_iter().enumerate() {
+            match read(job) {
+                Ok(job) => readable.push(job),
                 Err(error) => unreadable.push((index, error)),
             }
         }
         calls
             .iter()
             .map(|call| {
-                let mut answers =
-                    self.call(call.plugin, |plugin, engine| plugin.score(engine, &call.config, &readable))?;
+                let mut answers = self
+                    .call(call.plugin, |plugin, engine| function(plugin, engine, &call.config, &readable))?;
                 for (index, error) in &unreadable {
                     answers.insert(*index, Err(error.clone()));
                 }
@@ -148,12 +166,27 @@ impl Plugins {
     }
 }
 
-fn decode(job: &JobItem) -> Result<Interaction, PluginError> {
+fn read_item(job: JobItem) -> Result<GuestInteraction, PluginError> {
     let refused = |part: &str, error: serde_json::Error| PluginError {
         kind: PluginErrorKind::BadInput,
         message: format!("the stored {part} cannot be read: {error}"),
     };
     let item: Item = serde_json::from_str(&job.item).map_err(|error| refused("item", error))?;
     let answer: Answer = serde_json::from_str(&job.answer).map_err(|error| refused("answer", error))?;
-    Ok(item.with_answer(answer))
+    Ok(convert_interaction(job.id, item.with_answer(answer)))
+}
+
+fn read_session(job: JobSession) -> Result<GuestSession, PluginError> {
+    let JobSession { id, user, interactions, events } = job;
+    let interactions = interactions
+        .into_iter()
+        .map(|interaction| {
+            let id = interaction.id.clone();
+            read_item(interaction).map_err(|error| PluginError {
+                message: format!("interaction `{id}`: {}", error.message),
+                ..error
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(convert_session(id, user, interactions, events))
 }

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::confinement::MissingBoundary;
 use crate::domain::digest::Digest;
 use crate::domain::plugin::{Cause, Descriptor, Output, Problem, Unscored};
-use crate::protocol::{BatchFailure, ItemAnswer, JobItem, Limits, Reply};
+use crate::protocol::{BatchFailure, ItemAnswer, JobItem, JobSession, Limits, Reply, SessionAnswer};
 
 pub use artifacts::{Artifact, ArtifactCache, ArtifactError};
 pub use compile::CompileError;
@@ -86,7 +86,7 @@ pub enum StartError {
     Unconfined(String),
 }
 
-/// One scorer of a batch.
+/// One scorer or extractor of a batch.
 #[derive(Debug, Clone)]
 pub struct ScorerCall {
     /// The compiled plugin.
@@ -95,9 +95,9 @@ pub struct ScorerCall {
     pub config: Arc<str>,
 }
 
-/// What came of a batch: for each call a list with one answer an item, or the
-/// call's failure.
-pub type BatchOutcome = Vec<Result<Vec<ItemAnswer>, BatchFailure>>;
+/// What came of a batch: for each call a list with one answer for each item or
+/// session, or the call's failure.
+pub type BatchOutcome<A> = Vec<Result<Vec<A>, BatchFailure>>;
 
 /// A handle on all workers. Clones share them; the processes end with the last.
 #[derive(Clone)]
@@ -138,13 +138,14 @@ enum Work {
     Describe(Arc<Artifact>),
     Configure { plugin: Arc<Artifact>, config: String },
     Score { items: Arc<[JobItem]>, calls: Vec<ScorerCall> },
+    Extract { sessions: Arc<[JobSession]>, calls: Vec<ScorerCall> },
 }
 
 impl Work {
     fn plugins(&self) -> impl Iterator<Item = Digest> {
         let (one, several) = match self {
             Self::Describe(plugin) | Self::Configure { plugin, .. } => (Some(plugin.digest()), &[][..]),
-            Self::Score { calls, .. } => (None, calls.as_slice()),
+            Self::Score { calls, .. } | Self::Extract { calls, .. } => (None, calls.as_slice()),
         };
         one.into_iter().chain(several.iter().map(|call| call.plugin.digest()))
     }
@@ -261,15 +262,23 @@ impl Workers {
         &self,
         items: Arc<[JobItem]>,
         calls: Vec<ScorerCall>,
-    ) -> Result<BatchOutcome, BatchFailure> {
-        let (wanted_calls, wanted_items) = (calls.len(), items.len());
+    ) -> Result<BatchOutcome<ItemAnswer>, BatchFailure> {
+        let wanted = (calls.len(), items.len());
         match self.submit(Work::Score { items, calls }).await? {
-            Reply::Scored(outcome)
-                if outcome.len() == wanted_calls
-                    && outcome.iter().flatten().all(|answers| answers.len() == wanted_items) =>
-            {
-                Ok(outcome)
-            }
+            Reply::Scored(outcome) => whole(outcome, wanted),
+            _ => Err(mismatched()),
+        }
+    }
+
+    /// Extracts a batch's signals. An `Err` means that its worker was lost.
+    pub async fn extract(
+        &self,
+        sessions: Arc<[JobSession]>,
+        calls: Vec<ScorerCall>,
+    ) -> Result<BatchOutcome<SessionAnswer>, BatchFailure> {
+        let wanted = (calls.len(), sessions.len());
+        match self.submit(Work::Extract { sessions, calls }).await? {
+            Reply::Extracted(outcome) => whole(outcome, wanted),
             _ => Err(mismatched()),
         }
     }
@@ -291,6 +300,16 @@ impl Workers {
 
 fn failure(cause: Cause, message: String) -> BatchFailure {
     BatchFailure { unscored: Unscored { cause, message } }
+}
+
+/// The outcome, where it has an entry for each call, and an answer in it for
+/// each that the batch holds.
+fn whole<A>(
+    outcome: BatchOutcome<A>,
+    (calls, batch): (usize, usize),
+) -> Result<BatchOutcome<A>, BatchFailure> {
+    let whole = outcome.len() == calls && outcome.iter().flatten().all(|answers| answers.len() == batch);
+    if whole { Ok(outcome) } else { Err(mismatched()) }
 }
 
 /// A worker that answers another question than it was asked is not to be believed.

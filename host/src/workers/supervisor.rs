@@ -10,11 +10,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::health::Health;
 use super::process::WorkerProcess;
-use super::{Artifact, Job, Ready, Settings, Work, failure};
+use super::{Artifact, Job, Ready, ScorerCall, Settings, Work, failure};
 use crate::domain::digest::Digest;
 use crate::domain::plugin::Cause;
 use crate::fault;
-use crate::protocol::{Call, FromWorker, JobId, LogLine, LoggedLevel, PluginSlot, Task, ToWorker};
+use crate::protocol::{
+    Call, FromWorker, JobId, JobSession, LogLine, LoggedLevel, PluginSlot, Task, ToWorker,
+};
 
 /// A worker works on one job while the next already waits in its queue.
 const PIPELINE_DEPTH: usize = 2;
@@ -243,12 +245,20 @@ impl Running {
             Work::Score { items, calls } => {
                 let allowed_ms = limits.deadline_ms(items.len()).saturating_mul(calls.len() as u32);
                 let items = Arc::clone(items);
-                let calls: Vec<_> = calls
-                    .iter()
-                    .map(|call| Call { plugin: self.slot(&call.plugin), config: call.config.to_string() })
-                    .collect();
+                let calls = self.calls(calls);
                 self.process.send(move |writer| {
                     let task = Task::Score { items: items.as_ref().into(), calls };
+                    writer.send(&ToWorker::Do(id, task), None).is_ok()
+                });
+                allowed_ms
+            }
+            Work::Extract { sessions, calls } => {
+                let items = sessions.iter().map(JobSession::deadline_items).sum();
+                let allowed_ms = limits.deadline_ms(items).saturating_mul(calls.len() as u32);
+                let sessions = Arc::clone(sessions);
+                let calls = self.calls(calls);
+                self.process.send(move |writer| {
+                    let task = Task::Extract { sessions: sessions.as_ref().into(), calls };
                     writer.send(&ToWorker::Do(id, task), None).is_ok()
                 });
                 allowed_ms
@@ -257,6 +267,14 @@ impl Running {
         let allowed = Duration::from_millis(u64::from(allowed_ms));
         self.in_flight.push_back(InFlight { id, job, allowed, overdue_at: None });
         fault::point("job-sent");
+    }
+
+    /// The calls as this worker gets them, with each plugin handed over.
+    fn calls(&mut self, calls: &[ScorerCall]) -> Vec<Call> {
+        calls
+            .iter()
+            .map(|call| Call { plugin: self.slot(&call.plugin), config: call.config.to_string() })
+            .collect()
     }
 
     /// Passes on what a plugin logged.

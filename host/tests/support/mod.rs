@@ -14,7 +14,7 @@ use assay::domain::digest::Digest;
 use assay::domain::evaluation::Definition;
 use assay::domain::ids::{EvaluationId, RunId};
 use assay::domain::run::Run;
-use assay::protocol::JobItem;
+use assay::protocol::{JobItem, JobSession};
 use assay::workers::{Artifact, ArtifactCache, ScorerCall, Settings, Workers};
 
 /// The repository's root.
@@ -77,6 +77,11 @@ pub fn items(queries: &[&str]) -> Arc<[JobItem]> {
             answer: r#"{"actual":"good"}"#.into(),
         })
         .collect()
+}
+
+/// A session of interactions with these queries, without events.
+pub fn session(id: &str, queries: &[&str]) -> JobSession {
+    JobSession { id: id.into(), user: None, interactions: items(queries).to_vec(), events: Vec::new() }
 }
 
 /// A call with a configuration.

@@ -1,11 +1,24 @@
 //! Misbehaves on the items whose query is the configured one, and answers
-//! `true` for the others. It uses no SDK, because the SDK cannot do this.
+//! `true` for the others. So it does on sessions that hold such an item. It
+//! uses no SDK, because the SDK cannot do this.
 
-use assay::plugin::types::{Interaction, PluginError, Score, Value};
-use exports::assay::plugin::{lifecycle, scoring};
+use assay::plugin::types::{Interaction, PluginError, Score, Session, Signal, Value};
+use exports::assay::plugin::{extraction, lifecycle, scoring};
 use serde::Deserialize;
 
-wit_bindgen::generate!({ path: "../../../wit/v0.1.0", world: "scorer" });
+wit_bindgen::generate!({
+    path: "../../../wit/v0.1.0",
+    inline: "
+        package assay:hostile;
+
+        world hostile {
+            include assay:plugin/scorer@0.1.0;
+            include assay:plugin/extractor@0.1.0;
+        }
+    ",
+    world: "assay:hostile/hostile",
+    generate_all,
+});
 
 #[derive(Deserialize)]
 #[serde(default)]
@@ -85,25 +98,39 @@ impl lifecycle::Guest for Hostile {
     }
 
     fn configure(_config: String) -> Result<Vec<lifecycle::Output>, Vec<lifecycle::Problem>> {
-        Ok(vec![lifecycle::Output {
-            name: "fine".into(),
-            capability: lifecycle::Capability::Score,
+        let output = |name: &str, capability| lifecycle::Output {
+            name: name.into(),
+            capability,
             kind: lifecycle::OutputKind::Boolean,
             direction: lifecycle::Direction::HigherIsBetter,
             description: None,
-        }])
+        };
+        Ok(vec![
+            output("fine", lifecycle::Capability::Score),
+            output("fine-too", lifecycle::Capability::Signal),
+        ])
+    }
+}
+
+impl Config {
+    fn read(config: &str) -> Self {
+        std::panic::set_hook(Box::new(|panic| {
+            assay::plugin::log::write(assay::plugin::log::Level::Error, &panic.to_string());
+        }));
+        serde_json::from_str(config).expect("a configuration of mine")
+    }
+
+    fn is_poison(&self, item: &Interaction) -> bool {
+        self.on.as_ref().is_none_or(|on| *on == item.query)
     }
 }
 
 impl scoring::Guest for Hostile {
     fn score_batch(config: String, items: Vec<Interaction>) -> Vec<Result<Vec<Score>, PluginError>> {
-        std::panic::set_hook(Box::new(|panic| {
-            assay::plugin::log::write(assay::plugin::log::Level::Error, &panic.to_string());
-        }));
-        let config: Config = serde_json::from_str(&config).expect("a configuration of mine");
+        let config = Config::read(&config);
         let mut answers = Vec::new();
         for item in items {
-            if config.on.as_ref().is_none_or(|on| *on == item.query) {
+            if config.is_poison(&item) {
                 if config.how == "wrong-length" {
                     continue;
                 }
@@ -114,6 +141,43 @@ impl scoring::Guest for Hostile {
                 std::hint::black_box(round);
             }
             answers.push(score(Value::Boolean(true)));
+        }
+        answers
+    }
+}
+
+fn signal(output: &str, interaction_id: Option<&str>, value: Value) -> Signal {
+    Signal {
+        output: output.into(),
+        interaction_id: interaction_id.map(Into::into),
+        value,
+        reason: None,
+        extra_json: None,
+    }
+}
+
+impl extraction::Guest for Hostile {
+    fn extract_batch(config: String, sessions: Vec<Session>) -> Vec<Result<Vec<Signal>, PluginError>> {
+        let config = Config::read(&config);
+        let mut answers = Vec::new();
+        for session in sessions {
+            let poison = session.interactions.iter().any(|item| config.is_poison(item));
+            answers.push(match config.how.as_str() {
+                _ if !poison => Ok(session
+                    .interactions
+                    .iter()
+                    .map(|item| signal("fine-too", Some(&item.id), Value::Boolean(true)))
+                    .collect()),
+                "wrong-length" => continue,
+                "foreign" => Ok(vec![signal("fine-too", Some("of another session"), Value::Boolean(true))]),
+                "twice" => Ok(vec![signal("fine-too", None, Value::Boolean(true)); 2]),
+                how => misbehave(how).map(|scores| {
+                    scores
+                        .into_iter()
+                        .map(|score| signal(&format!("{}-too", score.output), None, score.value))
+                        .collect()
+                }),
+            });
         }
         answers
     }
