@@ -16,6 +16,7 @@ use rustix::fs::FlockOperation;
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::Config;
 use crate::domain::clock::Clock;
+use crate::ingest::{Ingest, RuleError};
 use crate::protocol;
 use crate::runner::Runner;
 use crate::store::{Store, StoreError};
@@ -48,6 +49,9 @@ pub enum AppError {
     /// The workers are at fault.
     #[error(transparent)]
     Workers(#[from] StartError),
+    /// The rules for what comes in are at fault.
+    #[error("the setting `ingest` is wrong: {0}")]
+    Ingest(#[from] RuleError),
     /// The plugins are at fault.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
@@ -67,6 +71,8 @@ pub struct App {
     pub catalogue: Catalogue,
     /// The runs.
     pub runner: Runner,
+    /// What comes in from production.
+    pub ingest: Ingest,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Held while the process lives: one process executes runs.
@@ -170,6 +176,7 @@ impl App {
             Arc::clone(&clock),
             config.runner.clone(),
         );
-        Ok(Self { store, workers, catalogue, runner, clock, _lock: lock })
+        let ingest = Ingest::start(store.clone(), Arc::clone(&clock), config.ingest.clone())?;
+        Ok(Self { store, workers, catalogue, runner, ingest, clock, _lock: lock })
     }
 }

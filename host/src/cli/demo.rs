@@ -7,6 +7,7 @@ use crate::app::import_reference_set;
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::domain::evaluation::{Definition, Schedule};
 use crate::domain::ids::EvaluationId;
+use crate::domain::source::Source;
 
 const ANSWERS: &str = include_str!("../../../examples/support/answers.jsonl");
 const EVALUATION: &str = include_str!("../../../examples/support/evaluation.json");
@@ -25,13 +26,13 @@ pub async fn run(context: Context, command: Demo) -> Result<(), Failure> {
     let definition: Definition = serde_json::from_str(EVALUATION)?;
     let schedule: Schedule = serde_json::from_str(SCHEDULE)?;
     let at = SystemClock.now();
-    let set = definition.source.reference_set.clone();
+    let Source::ReferenceSet(source) = &definition.source else {
+        unreachable!("the example comes with a reference set")
+    };
+    let set = source.reference_set.clone();
     let provenance = "example answers that come with Assay".to_owned();
     let version = import_reference_set(&app.store, set, provenance, at, ANSWERS.as_bytes(), |_| {}).await?;
-    println!(
-        "reference set `{}`: {} questions with recorded answers",
-        definition.source.reference_set, version.items
-    );
+    println!("reference set `{}`: {} questions with recorded answers", source.reference_set, version.items);
     let id = match app.store.evaluation_find(definition.name.clone()).await? {
         Some(known) => known.id,
         None => {

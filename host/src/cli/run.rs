@@ -14,9 +14,10 @@ use crate::app::{App, ImportError, import_reference_set};
 use crate::catalogue::CatalogueError;
 use crate::domain::clock::{Clock as _, SystemClock};
 use crate::domain::digest::Digest;
-use crate::domain::evaluation::{CompletionPolicy, Definition, Scorer, Source};
+use crate::domain::evaluation::{CompletionPolicy, Definition, Scorer};
 use crate::domain::ids::EvaluationId;
 use crate::domain::run::RunState;
+use crate::domain::source::{ReferenceSource, Source};
 use crate::domain::target::Target;
 
 #[derive(Args)]
@@ -85,13 +86,13 @@ pub async fn run(context: Context, command: Run) -> Result<(), Failure> {
     for scorer in file.scorers {
         scorers.push(ready_scorer(&app, beside, scorer).await?);
     }
-    let source = Source {
+    let source = Source::ReferenceSet(ReferenceSource {
         reference_set: file.name.clone(),
         version: Some(set),
         recording: file.data.recording,
         target: file.data.target,
         trials: file.data.trials.unwrap_or(1),
-    };
+    });
     let definition = Definition { name: file.name, source, scorers, completion: file.completion };
     let problems = app.runner.check(&definition).await?;
     if !problems.is_empty() {

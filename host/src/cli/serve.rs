@@ -16,7 +16,7 @@ use crate::catalogue;
 use crate::config::Config;
 use crate::domain::clock::SystemClock;
 use crate::http::{self, Api};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Scheduler, Upkeep};
 
 #[derive(Args)]
 pub struct Serve {
@@ -75,6 +75,8 @@ pub async fn start(config: &Config) -> Result<Daemon, Failure> {
     let scheduler = Scheduler::new(app.store.clone(), app.runner.clone(), clock);
     tokio::spawn(scheduler.clone().run());
     tokio::spawn(catalogue::watch(app.catalogue.clone()));
+    app.ingest.resume().await?;
+    tokio::spawn(Upkeep::new(app.store.clone(), app.ingest.clone(), app.runner.clone()).run());
     let api = Api::new(app.clone(), scheduler.clone(), config.http.clone(), address, metrics);
     let serving = tokio::spawn(http::serve(listener, api, stopped()));
     Ok(Daemon { app, scheduler, address, serving })

@@ -3,11 +3,15 @@
 //! `ASSAY_LISTEN=…` sets `listen`, `ASSAY_WORKERS__COUNT=…` sets `count` of
 //! `[workers]`. An error names the key, and the line where there is one.
 
+mod ingest;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
+
+pub use ingest::{ClassRule, Ingest, RedactedField, RedactionRule};
 
 /// All settings, with their defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +33,8 @@ pub struct Config {
     pub workers: Workers,
     /// Runs.
     pub runner: Runner,
+    /// What comes in from production.
+    pub ingest: Ingest,
     /// Logs.
     pub log: Log,
 }
@@ -141,6 +147,7 @@ impl Default for Config {
             http: Http::default(),
             workers: Workers::default(),
             runner: Runner::default(),
+            ingest: Ingest::default(),
             log: Log::default(),
         }
     }
@@ -311,6 +318,15 @@ impl Config {
         }
         if !(0.01..=1.0).contains(&self.runner.failing_time_share_max) {
             return wrong("runner.failing_time_share_max", "0.01 to 1");
+        }
+        if !((64 << 10)..=(1 << 30)).contains(&self.ingest.body_bytes_max) {
+            return wrong("ingest.body_bytes_max", "64 KiB to 1 GiB");
+        }
+        if self.ingest.queue_bytes_max < self.ingest.body_bytes_max {
+            return wrong("ingest.queue_bytes_max", "at least `ingest.body_bytes_max`");
+        }
+        if self.ingest.batch_items_max == 0 {
+            return wrong("ingest.batch_items_max", "at least 1");
         }
         if !(0.0..=1.0).contains(&self.runner.undetermined_share_max) {
             return wrong("runner.undetermined_share_max", "0 to 1");

@@ -10,9 +10,8 @@ use super::completion::CompletionRule;
 use super::digest::Digest;
 use super::ids::EvaluationId;
 use super::plugin::Output;
-use super::reference_set::DEFAULT_RECORDING;
 use super::schedule::{CronSchedule, ScheduleError};
-use super::target::Target;
+use super::source::Source;
 
 /// A stored evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -46,42 +45,6 @@ pub struct Definition {
     /// What counts as correct; without it there is no completion rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion: Option<CompletionPolicy>,
-}
-
-/// Where items and answers come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// Name of the reference set.
-    pub reference_set: String,
-    /// Its version; the newest at the start of a run where it is missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<u32>,
-    /// Recorded answers under this name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recording: Option<String>,
-    /// Ask this target instead of taking recorded answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<Target>,
-    /// How often a target is asked for each item.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub trials: u32,
-}
-
-fn one() -> u32 {
-    1
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_one(trials: &u32) -> bool {
-    *trials == 1
-}
-
-impl Source {
-    /// The recording that answers are taken from, where no target is asked.
-    pub fn recording(&self) -> &str {
-        self.recording.as_deref().unwrap_or(DEFAULT_RECORDING)
-    }
 }
 
 /// A plugin with its configuration.
@@ -295,14 +258,8 @@ impl Definition {
                 add(format!("/scorers/{index}/name"), message);
             }
         }
-        if self.source.target.is_some() && self.source.recording.is_some() {
-            add("/source".into(), "either `recording` or `target`, not both".into());
-        }
-        if self.source.trials == 0 || self.source.trials > 100 {
-            add("/source/trials".into(), "1 to 100 trials".into());
-        }
-        if self.source.trials > 1 && self.source.target.is_none() {
-            add("/source/trials".into(), "recorded answers bring their own trials".into());
+        for (place, message) in self.source.problems() {
+            add(format!("/source{place}"), message);
         }
         problems
     }

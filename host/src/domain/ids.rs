@@ -119,6 +119,40 @@ impl InteractionId {
         Self(Uuid::new_v8(bytes))
     }
 
+    /// The id that a text stands for: one of these ids, or the client's own
+    /// name of an interaction.
+    pub fn of_name(name: &str) -> Self {
+        match Uuid::parse_str(name) {
+            // Ids that clients make themselves have other versions.
+            Ok(id) if id.get_version_num() == 8 => Self(id),
+            _ => Self::of_key(name),
+        }
+    }
+
+    /// Stands for whichever interaction a trace has, given its 32 hexadecimal
+    /// digits.
+    pub fn any_of_trace_text(trace: &str) -> Option<Self> {
+        let trace = u128::from_str_radix(trace, 16).ok().filter(|_| trace.len() == 32)?;
+        Some(Self::range_of_trace(&trace.to_be_bytes()).0)
+    }
+
+    /// The greatest id that this one stands for: itself, unless it stands for
+    /// a trace.
+    pub fn last_that_it_means(&self) -> Self {
+        let mut bytes = *self.as_bytes();
+        if bytes[8..] == [0; 8] {
+            bytes[8..].fill(0xff);
+        }
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// What [`InteractionId::any_of_trace_text`] answers for this one's trace.
+    pub fn any_of_its_trace(&self) -> Self {
+        let mut bytes = *self.as_bytes();
+        bytes[8..].fill(0);
+        Self(Uuid::from_bytes(bytes))
+    }
+
     /// The least and the greatest id that a trace's interactions can have.
     pub fn range_of_trace(trace: &[u8; 16]) -> (Self, Self) {
         let some = Self::of_span(trace, &[0; 8]).0.into_bytes();

@@ -15,4 +15,6 @@ pub mod reference_set;
 pub mod role;
 pub mod run;
 pub mod schedule;
+pub mod slice;
+pub mod source;
 pub mod target;

@@ -49,6 +49,8 @@ pub enum Trigger {
     Manual,
     /// The schedule.
     Schedule,
+    /// An evaluation that follows production has no open run.
+    Follow,
 }
 
 /// Where a run stands.

@@ -59,10 +59,15 @@ async fn check(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap) -> Re
     }
 }
 
-/// Reading needs `read`, changing `write`, and changing what code runs `admin`.
+/// Paths to which production sends.
+const INGEST: [&str; 4] = ["/v1/traces", "/v1/logs", "/v1/interactions", "/v1/events"];
+
+/// Reading needs `read`, sending from production `ingest`, changing `write`, and changing what code runs `admin`.
 fn needed_role(method: &Method, path: &str) -> Role {
     if method.is_safe() {
         Role::Read
+    } else if method == Method::POST && INGEST.contains(&path) {
+        Role::Ingest
     } else if path.starts_with("/v1/plugins") {
         Role::Admin
     } else {
@@ -128,6 +133,7 @@ mod tests {
     fn roles_follow_what_a_request_changes() {
         assert_eq!(needed_role(&Method::GET, "/v1/plugins"), Role::Read);
         assert_eq!(needed_role(&Method::POST, "/v1/plugins"), Role::Admin);
+        assert_eq!(needed_role(&Method::POST, "/v1/traces"), Role::Ingest);
         assert_eq!(needed_role(&Method::DELETE, "/v1/evaluations/x"), Role::Write);
     }
 

@@ -2,9 +2,13 @@
 
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
+use serde::de::DeserializeOwned;
+
 use super::problem::Problem;
+use crate::domain::slice::Slice;
 
 /// A JSON body, of a request or of a response.
 #[derive(FromRequest)]
@@ -20,6 +24,35 @@ pub struct Path<T>(pub T);
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Problem))]
 pub struct Query<T>(pub T);
+
+/// A query string that names a slice of production beside other things.
+pub struct SliceQuery<T> {
+    /// Which interactions.
+    pub slice: Slice,
+    /// The other things.
+    pub rest: T,
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for SliceQuery<T> {
+    type Rejection = Problem;
+
+    // Each side refuses what it does not know, which one flattened structure
+    // could not: so each gets its own part of the query string.
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        let is_slices = |pair: &&str| Slice::FIELDS.contains(&pair.split('=').next().unwrap_or_default());
+        let (slice, rest): (Vec<_>, Vec<_>) =
+            query.split('&').filter(|pair| !pair.is_empty()).partition(is_slices);
+        Ok(Self { slice: read_query(&slice)?, rest: read_query(&rest)? })
+    }
+}
+
+fn read_query<T: DeserializeOwned>(pairs: &[&str]) -> Result<T, Problem> {
+    let uri = format!("/?{}", pairs.join("&"))
+        .parse()
+        .map_err(|_| Problem::bad_request("the query string has characters that stand in no query string"))?;
+    Ok(axum::extract::Query::try_from_uri(&uri)?.0)
+}
 
 /// The body as it is.
 pub struct Bytes(pub axum::body::Bytes);

@@ -8,6 +8,8 @@ mod connections;
 mod evaluations;
 mod extract;
 mod idempotency;
+mod interactions;
+mod otlp;
 mod plugins;
 mod problem;
 mod reference_sets;

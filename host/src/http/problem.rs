@@ -122,6 +122,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "locked", "The database is in use", detail)
     }
 
+    /// 503: there is too much to do.
+    pub fn busy(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "There is too much to do", detail)
+    }
+
     /// With a status of the framework's own choosing.
     pub fn from_status(status: StatusCode, detail: impl Into<String>) -> Self {
         match status {
@@ -141,6 +146,9 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         }
@@ -150,13 +158,19 @@ impl IntoResponse for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        match &error {
+        Self::from(&error)
+    }
+}
+
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
+        match error {
             StoreError::NotFound { .. } => Self::not_found(error.to_string()),
             StoreError::Conflict(reason) => Self::conflict(reason),
             StoreError::BadInput(reason) => Self::invalid(reason, Vec::new()),
             StoreError::DiskFull => Self::full(),
             StoreError::Locked => Self::locked(error.to_string()),
-            _ => Self::internal(&error),
+            _ => Self::internal(error),
         }
     }
 }

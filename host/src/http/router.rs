@@ -6,6 +6,7 @@ use axum::response::{Redirect, Response};
 use axum::routing::get;
 use axum::{Router, http};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::decompression::RequestDecompressionLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
@@ -13,7 +14,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::Problem;
-use super::{Api, auth, evaluations, idempotency, plugins, reference_sets, runs, status};
+use super::{Api, auth, evaluations, idempotency, interactions, otlp, plugins, reference_sets, runs, status};
 use crate::catalogue::COMPONENT_BYTES_MAX;
 
 #[derive(OpenApi)]
@@ -26,7 +27,7 @@ use crate::catalogue::COMPONENT_BYTES_MAX;
 )]
 struct Documentation;
 
-fn routes() -> OpenApiRouter<Api> {
+fn routes(ingest_max: usize) -> OpenApiRouter<Api> {
     let component_max = usize::try_from(COMPONENT_BYTES_MAX).unwrap_or(usize::MAX) + 1;
     let mut documentation = Documentation::openapi();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
@@ -51,20 +52,36 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(plugins::upload).layer(DefaultBodyLimit::max(component_max)))
         .routes(routes!(plugins::get, plugins::remove))
         .routes(routes!(plugins::roll_back))
+        .merge(ingest_routes(ingest_max))
+        .routes(routes!(interactions::list))
+        .routes(routes!(interactions::get))
+        .routes(routes!(interactions::evaluations))
         .routes(routes!(status::health))
         .routes(routes!(status::readiness))
         .routes(routes!(status::version))
         .routes(routes!(status::prometheus))
 }
 
+/// What production sends, with bodies that may be compressed.
+fn ingest_routes(body_max: usize) -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(otlp::traces))
+        .routes(routes!(otlp::logs))
+        .routes(routes!(interactions::receive))
+        .routes(routes!(interactions::receive_events))
+        // The limit counts what comes out of the decompression.
+        .layer(DefaultBodyLimit::max(body_max))
+        .layer(RequestDecompressionLayer::new())
+}
+
 /// The API's description.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+    routes(0).into_openapi()
 }
 
 /// The API as a service.
 pub fn router(api: Api) -> Router {
-    let (routes, documentation) = routes().split_for_parts();
+    let (routes, documentation) = routes(api.app.ingest.settings().body_bytes_max).split_for_parts();
     let body_max = api.config.body_bytes_max;
     let pages = SwaggerUi::new("/docs").url("/openapi.json", documentation);
     routes

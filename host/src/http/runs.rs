@@ -20,7 +20,8 @@ use crate::domain::completion::Completion;
 use crate::domain::ids::{EvaluationId, RunId};
 use crate::domain::plugin::Cause;
 use crate::domain::run::{Progress, Run, RunState};
-use crate::runner::RunResult;
+use crate::domain::source::Source;
+use crate::runner::{NamedScore, NamedUnscored, RunResult, named};
 use crate::store::{ItemFilter, ItemRow, RunFilter};
 
 const PAGE_DEFAULT: u32 = 50;
@@ -91,7 +92,7 @@ pub struct ItemPage {
 /// One answer of a run, with its outcomes.
 #[derive(Serialize, ToSchema)]
 pub struct Item {
-    /// The client's name of the item.
+    /// The client's name of the item; of production, the interaction's id.
     key: String,
     /// Which of several answers to the item.
     trial: u32,
@@ -106,40 +107,9 @@ pub struct Item {
     #[schema(value_type = Option<Object>)]
     answer: Option<serde_json::Value>,
     /// Scores.
-    scores: Vec<ItemScore>,
+    scores: Vec<NamedScore>,
     /// What has no score, and why.
-    unscored: Vec<ItemUnscored>,
-}
-
-/// One score.
-#[derive(Serialize, ToSchema)]
-pub struct ItemScore {
-    /// Name of the scorer.
-    scorer: String,
-    /// Name of the output.
-    output: String,
-    /// A number; 1 and 0 for yes and no.
-    value: Option<f64>,
-    /// A category.
-    category: Option<String>,
-    /// Reason, evidence and extra, where the plugin gave them.
-    #[schema(value_type = Option<Object>)]
-    detail: Option<serde_json::Value>,
-}
-
-/// One missing score.
-#[derive(Serialize, ToSchema)]
-pub struct ItemUnscored {
-    /// Name of the scorer.
-    scorer: String,
-    /// Name of the output; none where the scorer gave nothing at all.
-    output: Option<String>,
-    /// `failed` or `skipped`.
-    outcome: &'static str,
-    /// Why.
-    cause: Cause,
-    /// The reason in words.
-    message: String,
+    unscored: Vec<NamedUnscored>,
 }
 
 /// What a cancellation did.
@@ -233,7 +203,10 @@ pub async fn items(
         limit,
     };
     let run = api.app.store.run_get(id).await?;
-    let rows = api.app.store.item_page(id, filter).await?;
+    let rows = match run.definition.source {
+        Source::ReferenceSet(_) => api.app.store.item_page(id, filter).await?,
+        Source::Production { .. } => api.app.store.production_item_page(id, filter).await?,
+    };
     let next_cursor = match rows.last() {
         Some(last) if rows.len() == limit as usize => Some(format!("{}-{}", last.item, last.trial)),
         _ => None,
@@ -256,39 +229,13 @@ fn parse_cursor(cursor: &str) -> Result<(i64, u32), Problem> {
         .ok_or_else(|| Problem::bad_request(format!("`{cursor}` is no cursor of this list")))
 }
 
-fn item(run: &Run, row: ItemRow) -> Item {
+fn item(run: &Run, mut row: ItemRow) -> Item {
     let json = |text: &str| serde_json::from_str(text).unwrap_or_default();
-    let output = |scorer: usize, output: usize| run.scorers[scorer].outputs[output].name.clone();
-    Item {
-        item: json(&row.payload),
-        answer: row.answer.as_deref().map(json),
-        key: row.key,
-        trial: row.trial,
-        request_class: row.request_class,
-        completion: row.completion,
-        scores: row
-            .scores
-            .into_iter()
-            .map(|(scorer, score)| ItemScore {
-                scorer: run.scorers[scorer].name.clone(),
-                output: output(scorer, score.output),
-                value: score.value,
-                category: score.category,
-                detail: score.detail.as_deref().map(json),
-            })
-            .collect(),
-        unscored: row
-            .unscored
-            .into_iter()
-            .map(|(scorer, missing, why)| ItemUnscored {
-                scorer: run.scorers[scorer].name.clone(),
-                output: missing.map(|missing| output(scorer, missing)),
-                outcome: if why.cause.is_skip() { "skipped" } else { "failed" },
-                cause: why.cause,
-                message: why.message,
-            })
-            .collect(),
-    }
+    let (payload, answer) = (json(&row.payload), row.answer.as_deref().map(json));
+    let (key, request_class) = (std::mem::take(&mut row.key), row.request_class.take());
+    let (trial, completion) = (row.trial, row.completion);
+    let (scores, unscored) = named(row, &run.scorers);
+    Item { key, trial, request_class, completion, item: payload, answer, scores, unscored }
 }
 
 /// Follow a run

@@ -4,11 +4,13 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use super::{Runner, RunnerError};
+use crate::domain::clock::Timestamp;
 use crate::domain::completion::Presence;
-use crate::domain::evaluation::Source;
 use crate::domain::ids::RunId;
 use crate::domain::interaction::{Answer, Item};
-use crate::store::{BatchItem, StoreError, VersionRef};
+use crate::domain::run::Run;
+use crate::domain::source::{ProductionSource, ReferenceSource, Source};
+use crate::store::{BatchItem, Draw, RowRange, RunInput, StoreError, VersionRef};
 use crate::targets::{TargetClient, TargetError};
 
 /// Items that are taken from the store at a time while a target is asked.
@@ -17,42 +19,94 @@ const TARGET_ITEMS: u32 = 64;
 /// Gives the answers that a run has not scored, in order.
 pub(super) struct Answers {
     run: RunId,
-    version: VersionRef,
-    source: Source,
-    after: Option<(i64, u32)>,
     items_max: u32,
+    kind: Kind,
+}
+
+enum Kind {
+    Reference { version: VersionRef, source: ReferenceSource, after: Option<(i64, u32)> },
+    Production { draw: Draw, rows: RowRange },
 }
 
 impl Answers {
-    pub fn new(run: RunId, version: VersionRef, source: Source, items_max: u32) -> Self {
-        let items_max = if source.target.is_some() { items_max.min(TARGET_ITEMS) } else { items_max };
-        Self { run, version, source, after: None, items_max }
+    pub fn new(run: &Run, input: RunInput, items_max: u32) -> Self {
+        let (kind, items_max) = match (&run.definition.source, input) {
+            (Source::ReferenceSet(source), RunInput::ReferenceSet(version)) => {
+                let items_max = if source.target.is_some() { items_max.min(TARGET_ITEMS) } else { items_max };
+                (Kind::Reference { version, source: source.clone(), after: None }, items_max)
+            }
+            (Source::Production { production }, RunInput::Production(rows)) => {
+                (Kind::Production { draw: draw(run, production), rows }, items_max)
+            }
+            _ => unreachable!("a run's input is made from its own source"),
+        };
+        Self { run: run.id, items_max, kind }
     }
 
-    /// How many there are in all, scored or not.
-    pub async fn count(runner: &Runner, version: VersionRef, source: &Source) -> Result<u64, StoreError> {
+    /// How many there are in all, scored or not; 0 where they have no end.
+    pub async fn count(&self, runner: &Runner) -> Result<u64, StoreError> {
         let store = &runner.shared.store;
-        if source.target.is_some() {
-            Ok(store.item_count(version).await? * u64::from(source.trials))
-        } else {
-            store.recorded_count(version, source.recording().to_owned()).await
+        match &self.kind {
+            Kind::Reference { version, source, .. } if source.target.is_some() => {
+                Ok(store.item_count(*version).await? * u64::from(source.trials))
+            }
+            Kind::Reference { version, source, .. } => {
+                store.recorded_count(*version, source.recording().to_owned()).await
+            }
+            Kind::Production { rows: RowRange { last: None, .. }, .. } => Ok(0),
+            Kind::Production { draw, rows } => store.production_count(draw.clone(), *rows).await,
         }
     }
 
-    /// The next ones; empty at the end.
+    /// The next ones; empty at the end, or until more come in.
     pub async fn next(&mut self, runner: &Runner) -> Result<Vec<BatchItem>, StoreError> {
         let store = &runner.shared.store;
-        let batch = if self.source.target.is_some() {
-            store.target_batch(self.run, self.version, self.source.trials, self.after, self.items_max).await?
-        } else {
-            let recording = self.source.recording().to_owned();
-            store.recorded_batch(self.run, self.version, recording, self.after, self.items_max).await?
-        };
-        if let Some(last) = batch.last() {
-            self.after = Some((last.item, last.trial));
+        match &mut self.kind {
+            Kind::Reference { version, source, after } => {
+                let batch = if source.target.is_some() {
+                    store.target_batch(self.run, *version, source.trials, *after, self.items_max).await?
+                } else {
+                    let recording = source.recording().to_owned();
+                    store.recorded_batch(self.run, *version, recording, *after, self.items_max).await?
+                };
+                if let Some(last) = batch.last() {
+                    *after = Some((last.item, last.trial));
+                }
+                Ok(batch)
+            }
+            Kind::Production { draw, rows } => loop {
+                let taken = store.production_batch(self.run, draw.clone(), *rows, self.items_max).await?;
+                rows.after = rows.after.max(taken.seen);
+                if taken.at_end || !taken.items.is_empty() {
+                    return Ok(taken.items);
+                }
+            },
         }
-        Ok(batch)
     }
+
+    /// Whether more may come in after the last.
+    pub fn follows(&self) -> bool {
+        matches!(self.kind, Kind::Production { rows: RowRange { last: None, .. }, .. })
+    }
+
+    /// The row of production up to which all was given.
+    pub fn seen(&self) -> Option<i64> {
+        match &self.kind {
+            Kind::Reference { .. } => None,
+            Kind::Production { rows, .. } => Some(rows.after),
+        }
+    }
+}
+
+/// What a run takes from production: a window that ends with its start is the
+/// same after a restart.
+fn draw(run: &Run, source: &ProductionSource) -> Draw {
+    let mut slice = source.slice.clone();
+    if let Some(last_s) = source.last_s {
+        let window_us = i64::try_from(last_s).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        slice.from = Some(Timestamp(run.created_at.0.saturating_sub(window_us)));
+    }
+    Draw { slice, sample: source.sample.clone(), salt: run.evaluation }
 }
 
 impl Runner {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,10 +17,16 @@ use crate::domain::completion::Presence;
 use crate::domain::ids::RunId;
 use crate::domain::plugin::{Cause, Unscored};
 use crate::domain::run::{Progress, Run, RunState};
+use crate::domain::source::Source;
 use crate::protocol::JobItem;
-use crate::store::{AnswerOutcome, BatchItem, ScorerOutcomes, StoreError};
+use crate::store::{AnswerOutcome, BatchItem, RowRange, RunInput, ScorerOutcomes, StoreError};
 use crate::targets::TargetClient;
 use crate::workers::ScorerCall;
+
+/// Between two looks for what came in, of a run that follows production.
+const FOLLOW_AGAIN: Duration = Duration::from_millis(200);
+/// A restart looks at no more than these interactions again.
+const NOTE_SEEN_AFTER: i64 = 50_000;
 
 /// What every batch of a run needs.
 struct Context {
@@ -73,6 +80,7 @@ impl Runner {
         tracing::info!(run.id = %id, total = progress.total, done = progress.done, "run goes on");
         let context = Arc::new(context);
         let mut batches = JoinSet::new();
+        let mut noted = answers.seen();
         loop {
             let taken = answers.next(self).await?;
             let at_end = taken.is_empty();
@@ -98,12 +106,21 @@ impl Runner {
             while let Some(done) = batches.try_join_next() {
                 self.count(id, &mut progress, done)?;
             }
-            if at_end {
+            if at_end || answers.seen() > noted.map(|noted| noted + NOTE_SEEN_AFTER) {
+                while let Some(done) = batches.join_next().await {
+                    self.count(id, &mut progress, done)?;
+                }
+                if let Some(seen) = answers.seen().filter(|seen| Some(*seen) != noted) {
+                    self.persist(|| self.shared.store.run_seen(id, seen)).await?;
+                    noted = Some(seen);
+                }
+            }
+            if at_end && (!answers.follows() || self.is_finishing(id)) {
                 break;
             }
-        }
-        while let Some(done) = batches.join_next().await {
-            self.count(id, &mut progress, done)?;
+            if at_end {
+                tokio::time::sleep(FOLLOW_AGAIN).await;
+            }
         }
         Ok(started_at)
     }
@@ -129,23 +146,41 @@ impl Runner {
         &self,
         run: &Run,
     ) -> Result<(crate::domain::clock::Timestamp, Context, Answers, Progress), RunnerError> {
-        let source = &run.definition.source;
         let (scorers, policy) = self.prepare(&run.definition).await?;
-        let version =
-            self.shared.store.reference_set_version(source.reference_set.clone(), source.version).await?;
-        let total = Answers::count(self, version, source).await?;
+        let input = self.input(run).await?;
+        let answers = Answers::new(run, input, self.shared.limits.batch_items_max);
+        let total = answers.count(self).await?;
         let started_at = self.shared.clock.now();
         let pinned: Vec<_> = scorers.iter().map(|ready| ready.pinned.clone()).collect();
-        let start = || self.shared.store.run_start(run.id, version, pinned.clone(), total, started_at);
+        let start = || self.shared.store.run_start(run.id, input, pinned.clone(), total, started_at);
         let rows = self.persist(start).await?;
         let rows = rows.into_iter().map(|pinned| pinned.row).collect();
-        let answers = Answers::new(run.id, version, source.clone(), self.shared.limits.batch_items_max);
         let context = self.context(run, scorers, policy, rows)?;
         Ok((started_at, context, answers, Progress { total, done: 0 }))
     }
 
+    /// What a run takes, as of now.
+    async fn input(&self, run: &Run) -> Result<RunInput, StoreError> {
+        let store = &self.shared.store;
+        match &run.definition.source {
+            Source::ReferenceSet(source) => store
+                .reference_set_version(source.reference_set.clone(), source.version)
+                .await
+                .map(RunInput::ReferenceSet),
+            Source::Production { production } => {
+                let newest = store.interaction_last_row().await?;
+                Ok(RunInput::Production(if production.follow {
+                    let after = store.followed_until(run.evaluation).await?.unwrap_or(newest);
+                    RowRange { after, last: None }
+                } else {
+                    RowRange { after: 0, last: Some(newest) }
+                }))
+            }
+        }
+    }
+
     async fn pick_up(&self, run: &Run) -> Result<(Context, Answers), RunnerError> {
-        let (version, pinned) = self.shared.store.run_pinned(run.id).await?;
+        let (input, pinned) = self.shared.store.run_pinned(run.id).await?;
         let rows = pinned.iter().map(|pinned| pinned.row).collect();
         let mut scorers = Vec::new();
         for pinned in pinned {
@@ -155,8 +190,7 @@ impl Runner {
             Some(policy) => Some(ready_policy(policy, &scorers).map_err(RunnerError::Definition)?),
             None => None,
         };
-        let source = run.definition.source.clone();
-        let answers = Answers::new(run.id, version, source, self.shared.limits.batch_items_max);
+        let answers = Answers::new(run, input, self.shared.limits.batch_items_max);
         Ok((self.context(run, scorers, policy, rows)?, answers))
     }
 
@@ -169,7 +203,7 @@ impl Runner {
     ) -> Result<Context, RunnerError> {
         let calls = scorers.iter().map(ReadyPlugin::call).collect();
         let poison = scorers.iter().map(|_| Poison::default()).collect();
-        let target = match &run.definition.source.target {
+        let target = match run.definition.source.target() {
             Some(target) => {
                 let clock = Arc::clone(&self.shared.clock);
                 Some(TargetClient::new(target)?.with_clock(move || clock.now().0))
@@ -273,5 +307,5 @@ fn finish(
 ) -> AnswerOutcome {
     let class = item.request_class.as_deref();
     let completion = outcome::completion(context.policy.as_ref(), class, presence, &scorers);
-    AnswerOutcome { item: item.item, trial: item.trial, completion, scorers }
+    AnswerOutcome { item: item.item, trial: item.trial, completion, probability: item.probability, scorers }
 }

@@ -10,6 +10,8 @@ mod batches;
 mod bisect;
 mod execute;
 mod extract;
+mod fate;
+mod follow;
 mod outcome;
 mod prepare;
 mod quarantine;
@@ -32,6 +34,7 @@ use crate::store::{NewRun, RunFilter, Store, StoreError};
 use crate::workers::Workers;
 
 pub use extract::{ReadyExtractor, SessionOutcome};
+pub use fate::{EvaluationFate, Fate, NamedScore, NamedUnscored, named};
 pub use outcome::CheckedSignal;
 pub use result::{ClassResult, CompletionResult, OutputResult, RunResult, ScorerResult};
 
@@ -87,6 +90,8 @@ struct Shared {
 /// A run that this process executes.
 struct Open {
     cancel: CancellationToken,
+    /// Set when a run that follows production is to end after what is there.
+    finishing: bool,
     progress: watch::Sender<Progress>,
 }
 
@@ -136,6 +141,10 @@ impl Runner {
     /// As [`Runner::start`], with the run's id.
     pub async fn start_as(&self, id: RunId, evaluation: EvaluationId) -> Result<(), RunnerError> {
         let definition = self.shared.store.evaluation_get(evaluation).await?.definition;
+        if definition.source.production().is_some_and(|production| production.follow) {
+            let reason = "the evaluation follows production: the daemon keeps a run of it open";
+            return Err(StoreError::Conflict(reason.into()).into());
+        }
         let new = NewRun {
             id,
             evaluation,
@@ -237,7 +246,7 @@ impl Runner {
     fn launch(&self, id: RunId) {
         let cancel = self.shared.stopping.child_token();
         let (progress, _) = watch::channel(Progress::default());
-        let before = self.open().insert(id, Open { cancel: cancel.clone(), progress });
+        let before = self.open().insert(id, Open { cancel: cancel.clone(), finishing: false, progress });
         debug_assert!(before.is_none(), "a run is launched once");
         let runner = self.clone();
         tokio::spawn(async move {

@@ -44,7 +44,7 @@ impl Runner {
         definition: &Definition,
     ) -> Result<(Vec<ReadyPlugin>, Option<ReadyPolicy>), RunnerError> {
         let mut problems = definition.problems();
-        if let Some(target) = &definition.source.target
+        if let Some(target) = definition.source.target()
             && let Err(error) = target.validate()
         {
             problems.push(DefinitionProblem {

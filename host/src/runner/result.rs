@@ -1,5 +1,7 @@
 //! A run's figures, with their intervals.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{Runner, RunnerError};
@@ -8,13 +10,12 @@ use crate::domain::digest::Digest;
 use crate::domain::ids::RunId;
 use crate::domain::plugin::Cause;
 use crate::domain::run::Run;
-use crate::stats::{Interval, clustered_proportion, wilson};
-use crate::store::{ClassCompletion, OutputSummary, UnscoredRow};
+use crate::domain::slice::UNCLASSIFIED;
+use crate::stats::{Cluster, Interval, clustered_proportion, wilson};
+use crate::store::{ClassCompletion, ClusterCompletion, OutputSummary, UnscoredRow};
 
 /// Level of every interval.
 const CONFIDENCE: f64 = 0.95;
-/// The name of items without a request class.
-const UNCLASSIFIED: &str = "unclassified";
 
 /// What a run found.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -51,11 +52,16 @@ pub struct CompletionResult {
     pub bounds: Interval,
     /// More is undetermined than the limit allows: the rate is not to be relied on.
     pub flagged: bool,
-    /// Items; fewer than answers where items have several.
+    /// What is independent of one another: items, and of production the users,
+    /// else the sessions.
     pub clusters: u64,
-    /// Variance of the rate over that of independent answers; 1 with one
-    /// answer an item.
+    /// Variance of the rate over that of as many independent answers.
     pub design_effect: f64,
+    /// Independent answers that would tell as much: n over the design effect.
+    pub effective_n: f64,
+    /// What production paid for one completed task; none where no cost is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_per_completed: Option<f64>,
 }
 
 /// Task completion of one request class.
@@ -120,13 +126,19 @@ impl Runner {
     pub async fn result(&self, id: RunId) -> Result<RunResult, RunnerError> {
         let store = &self.shared.store;
         let run = store.run_get(id).await?;
-        let classes = store.completion_by_class(id).await?;
+        let share_max = self.shared.limits.undetermined_share_max;
+        let (completion, classes) = if run.definition.completion.is_none() {
+            (None, Vec::new())
+        } else if run.definition.source.production().is_some() {
+            of_production(&store.completion_by_cluster(id).await?, share_max)
+        } else {
+            let classes = store.completion_by_class(id).await?;
+            let all: Vec<_> = classes.iter().flat_map(|class| class.items.iter().copied()).collect();
+            let completion = completion(&all, share_max);
+            (completion, classes.into_iter().filter_map(|class| class_result(class, share_max)).collect())
+        };
         let outputs = store.output_summaries(id).await?;
         let unscored = store.unscored_counts(id).await?;
-        let share_max = self.shared.limits.undetermined_share_max;
-        let all: Vec<_> = classes.iter().flat_map(|class| class.items.iter().copied()).collect();
-        let completion = run.definition.completion.as_ref().and_then(|_| completion(&all, share_max));
-        let classes = classes.into_iter().filter_map(|class| class_result(class, share_max)).collect();
         let scorers = run
             .scorers
             .iter()
@@ -178,7 +190,7 @@ fn completion(items: &[(u32, u32, u32)], share_max: f64) -> Option<CompletionRes
         let clusters: Vec<_> = items
             .iter()
             .map(|(completed, not_completed, _)| {
-                (u64::from(*completed), u64::from(*completed) + u64::from(*not_completed))
+                Cluster::unweighted(u64::from(*completed), u64::from(*completed) + u64::from(*not_completed))
             })
             .collect();
         let found = clustered_proportion(&clusters, CONFIDENCE);
@@ -197,6 +209,70 @@ fn completion(items: &[(u32, u32, u32)], share_max: f64) -> Option<CompletionRes
         flagged: undetermined_share > share_max,
         clusters: items.len() as u64,
         design_effect,
+        effective_n: n as f64 / design_effect,
+        cost_per_completed: None,
+    })
+}
+
+/// Completion over all classes and by class, from clusters that are sorted by
+/// class.
+fn of_production(rows: &[ClusterCompletion], share_max: f64) -> (Option<CompletionResult>, Vec<ClassResult>) {
+    let classes = rows
+        .chunk_by(|one, other| one.request_class == other.request_class)
+        .filter_map(|class| {
+            Some(ClassResult {
+                request_class: class[0].request_class.clone().unwrap_or_else(|| UNCLASSIFIED.to_owned()),
+                completion: weighted_completion(class, share_max)?,
+            })
+        })
+        .collect();
+    (weighted_completion(rows, share_max), classes)
+}
+
+/// From clusters, of which several rows may be one.
+fn weighted_completion(rows: &[ClusterCompletion], share_max: f64) -> Option<CompletionResult> {
+    let mut counts = CompletionCounts::default();
+    let [mut completed, mut not_completed, mut undetermined] = [0.0; 3];
+    let mut clusters = BTreeMap::<&str, Cluster>::new();
+    let mut cost = None;
+    for row in rows {
+        counts.completed += row.counts[0];
+        counts.not_completed += row.counts[1];
+        counts.undetermined += row.counts[2];
+        completed += row.weights[0];
+        not_completed += row.weights[1];
+        undetermined += row.weights[2];
+        let cluster = clusters.entry(&row.cluster).or_default();
+        cluster.successes += row.weights[0];
+        cluster.weight += row.weights[0] + row.weights[1];
+        cluster.n += row.counts[0] + row.counts[1];
+        if let Some(more) = row.cost {
+            *cost.get_or_insert(0.0) += more;
+        }
+    }
+    let all = completed + not_completed + undetermined;
+    if all <= 0.0 {
+        return None;
+    }
+    let clusters: Vec<_> = clusters.into_values().collect();
+    let found = clustered_proportion(&clusters, CONFIDENCE);
+    let n = counts.completed + counts.not_completed;
+    let design_effect = found.map_or(1.0, |found| found.design_effect);
+    let undetermined_share = undetermined / all;
+    Some(CompletionResult {
+        rate: found.map(|found| found.rate),
+        n,
+        interval: found.and_then(|found| found.interval),
+        interval_method: "wilson_clustered",
+        confidence: CONFIDENCE,
+        counts,
+        undetermined_share,
+        bounds: Interval { low: completed / all, high: (completed + undetermined) / all },
+        flagged: undetermined_share > share_max,
+        clusters: found.map_or(0, |found| found.clusters as u64),
+        design_effect,
+        effective_n: n as f64 / design_effect,
+        cost_per_completed: cost.filter(|_| completed > 0.0).map(|cost| cost / completed),
     })
 }
 
@@ -252,5 +328,28 @@ mod tests {
         assert_eq!((found.n, found.clusters, found.interval_method), (90, 30, "wilson_clustered"));
         assert_eq!(found.design_effect, 3.0);
         assert!(completion(&[], 0.02).is_none());
+    }
+
+    #[test]
+    fn production_is_weighted_and_clustered_over_all_classes() {
+        let row = |class: &str, cluster: String, weights: [f64; 3]| ClusterCompletion {
+            request_class: Some(class.into()),
+            cluster,
+            weights,
+            counts: weights.map(|weight| u64::from(weight > 0.0)),
+            cost: Some(2.0),
+        };
+        // 30 users, each with a common request (taken one in ten) and a rare one.
+        let rows: Vec<_> = (0..30)
+            .map(|user| row("common", format!("u{user}"), [10.0, 0.0, 0.0]))
+            .chain((0..30).map(|user| row("rare", format!("u{user}"), [0.0, 1.0, 0.0])))
+            .collect();
+        let (all, classes) = of_production(&rows, 0.02);
+        let all = all.expect("there are rows");
+        assert_eq!((all.n, all.clusters, classes.len()), (60, 30, 2));
+        assert!((all.rate.expect("determined") - 300.0 / 330.0).abs() < 1e-12);
+        assert_eq!(classes[1].completion.rate, Some(0.0));
+        assert!((all.cost_per_completed.expect("costs are known") - 120.0 / 300.0).abs() < 1e-12);
+        assert!((all.effective_n - 60.0 / all.design_effect).abs() < 1e-12);
     }
 }

@@ -1,6 +1,8 @@
 //! Starts the runs that are due. A timer and a restart take the same path: ask
 //! the store what is due at `now`.
 
+mod upkeep;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use crate::domain::ids::{EvaluationId, RunId};
 use crate::domain::run::{RunState, Trigger};
 use crate::runner::{Runner, RunnerError};
 use crate::store::{NewRun, Store, StoreError};
+
+pub use upkeep::Upkeep;
 
 /// The clock is looked at this often at least: it may be set.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);

@@ -6,5 +6,5 @@
 mod clusters;
 mod intervals;
 
-pub use clusters::{CLUSTERS_MIN, ClusteredProportion, clustered_proportion};
+pub use clusters::{CLUSTERS_MIN, Cluster, ClusteredProportion, clustered_proportion};
 pub use intervals::{Interval, IntervalError, wilson};

@@ -6,7 +6,8 @@ use rusqlite::Connection;
 
 use super::{Result, StoreError};
 
-const STEPS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+const STEPS: [&str; 2] =
+    [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_production.sql")];
 
 /// The newest schema that this version knows.
 pub const KNOWN: u32 = STEPS.len() as u32;
@@ -37,7 +38,7 @@ mod tests {
         let error = migrate(&mut connection, Path::new("assay.db")).expect_err("newer");
         assert_eq!(
             error.to_string(),
-            "the database `assay.db` has schema 99; this version knows up to 1: use a newer `assay`"
+            "the database `assay.db` has schema 99; this version knows up to 2: use a newer `assay`"
         );
         let tables: u32 = connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))

@@ -4,33 +4,46 @@
 //! `kill -9` and power loss (`synchronous = FULL`). One method is one
 //! transaction. Callers make ids and instants; the store writes them.
 
+mod arrivals;
 mod condition;
 mod database;
 mod evaluations;
+mod events;
 mod idempotency;
+mod interactions;
 mod migrations;
+mod names;
+mod payload;
 mod plugins;
+mod production_runs;
 mod reference_sets;
 mod results;
 mod runs;
 mod schedules;
+mod sessions;
 mod snapshot;
 mod tokens;
+mod traces;
 
 use std::path::PathBuf;
 
+pub use arrivals::{Arrival, ArrivalRules};
 pub use condition::Condition;
 pub use database::Store;
 pub use idempotency::{KEPT_US as IDEMPOTENCY_KEPT_US, Recall, Remembered};
+pub use interactions::{Kept, NewInteraction, StoredInteraction};
+pub use payload::Payload;
 pub use plugins::{PluginChange, StoredPlugin};
+pub use production_runs::{ClusterCompletion, Draw, InteractionOutcome, RowRange};
 pub use reference_sets::{Import, ImportedItem, VersionRef};
 pub use results::{
     AnswerOutcome, BatchItem, ClassCompletion, ItemFilter, ItemRow, OutputSummary, ScoreRow, ScorerOutcomes,
     UnscoredRow,
 };
-pub use runs::{NewRun, PinnedScorer, RunFilter};
+pub use runs::{NewRun, PinnedScorer, RunFilter, RunInput};
 pub use snapshot::{Checked, check_file, snapshot};
 pub use tokens::Token;
+pub use traces::{AssembledTrace, DueTrace, PendingPart, TraceId, TraceWaits};
 
 /// The project and environment of all that this build stores.
 const PROJECT: &str = "default";

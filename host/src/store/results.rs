@@ -25,6 +25,8 @@ pub struct BatchItem {
     /// JSON of the answer's side, and whether it holds anything to judge. None
     /// where no answer is recorded, or the target was not asked yet.
     pub answer: Option<(String, bool)>,
+    /// Probability with which it was taken.
+    pub probability: f64,
 }
 
 /// What became of one answer, under every scorer.
@@ -36,6 +38,8 @@ pub struct AnswerOutcome {
     pub trial: u32,
     /// Whether the task was completed; none without a rule.
     pub completion: Option<Completion>,
+    /// Probability with which it was taken.
+    pub probability: f64,
     /// One entry for each scorer, in order.
     pub scorers: Vec<ScorerOutcomes>,
 }
@@ -124,7 +128,7 @@ pub struct ItemFilter {
 }
 
 /// One item of a run, with its outcomes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ItemRow {
     /// The store's own id of the item, for the next page.
     pub item: i64,
@@ -146,7 +150,7 @@ pub struct ItemRow {
     pub unscored: Vec<(usize, Option<usize>, Unscored)>,
 }
 
-fn completion_code(completion: Option<Completion>) -> Option<i64> {
+pub(super) fn completion_code(completion: Option<Completion>) -> Option<i64> {
     completion.map(|completion| match completion {
         Completion::NotCompleted => 0,
         Completion::Completed => 1,
@@ -154,7 +158,7 @@ fn completion_code(completion: Option<Completion>) -> Option<i64> {
     })
 }
 
-fn completion_of(code: Option<i64>) -> Option<Completion> {
+pub(super) fn completion_of(code: Option<i64>) -> Option<Completion> {
     code.map(|code| match code {
         0 => Completion::NotCompleted,
         1 => Completion::Completed,
@@ -388,7 +392,7 @@ impl Store {
         .await
     }
 
-    /// A page of a run's items, in the reference set's order.
+    /// A page of a reference set's run, in the set's order.
     pub async fn item_page(&self, run: RunId, filter: ItemFilter) -> Result<Vec<ItemRow>> {
         self.read(move |transaction| {
             let run = run_row(transaction, run)?;
@@ -459,6 +463,7 @@ fn batch_item(row: &rusqlite::Row<'_>) -> rusqlite::Result<BatchItem> {
         request_class: row.get(3)?,
         payload: row.get(4)?,
         answer: answer.zip(present),
+        probability: 1.0,
     })
 }
 
@@ -480,6 +485,11 @@ fn insert_outcome(
         .execute((run, item, trial, completion_code(outcome.completion)))?;
     if added == 0 {
         return Ok(false);
+    }
+    if outcome.probability < 1.0 {
+        transaction
+            .prepare_cached("INSERT INTO run_sample (run, interaction, probability) VALUES (?1, ?2, ?3)")?
+            .execute((run, item, outcome.probability))?;
     }
     let mut score = transaction.prepare_cached(
         "INSERT INTO score (run_scorer, item, trial, output, value, category, detail) \
@@ -521,7 +531,8 @@ fn insert_outcome(
     Ok(true)
 }
 
-fn fill_outcomes(transaction: &Transaction<'_>, run: i64, item: &mut ItemRow) -> Result<()> {
+/// Adds each scorer's outcome to an item.
+pub(super) fn fill_outcomes(transaction: &Transaction<'_>, run: i64, item: &mut ItemRow) -> Result<()> {
     let mut scores = transaction.prepare_cached(
         "SELECT position, output, value, category, detail FROM run_scorer JOIN score \
          ON score.run_scorer = run_scorer.id AND score.item = ?2 AND score.trial = ?3 \

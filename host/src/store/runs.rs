@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension as _, Row, Transaction, named_params};
 
 use super::evaluations::row_id;
+use super::production_runs::RowRange;
 use super::reference_sets::VersionRef;
 use super::{Result, Store, StoreError, json, unreadable};
 use crate::domain::clock::Timestamp;
@@ -28,6 +29,15 @@ pub struct NewRun {
     /// With a schedule: when it was due, and when it is due next. The schedule
     /// moves on in the same transaction, so no tick runs twice.
     pub tick: Option<(Timestamp, Option<Timestamp>)>,
+}
+
+/// What a started run takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunInput {
+    /// A version of a reference set.
+    ReferenceSet(VersionRef),
+    /// Interactions of production.
+    Production(RowRange),
 }
 
 /// A scorer with all that it needs to run.
@@ -211,7 +221,7 @@ impl Store {
     pub async fn run_start(
         &self,
         id: RunId,
-        version: VersionRef,
+        input: RunInput,
         scorers: Vec<RunScorer>,
         total: u64,
         at: Timestamp,
@@ -221,9 +231,13 @@ impl Store {
             if !set_state(transaction, row, &RunState::Running { started_at: at })? {
                 return Err(StoreError::Conflict(format!("run `{id}` is over")));
             }
+            let (version, rows) = match input {
+                RunInput::ReferenceSet(version) => (Some(version.id), None),
+                RunInput::Production(rows) => (None, Some(rows)),
+            };
             transaction.execute(
-                "UPDATE run SET version = ?2, total = ?3 WHERE id = ?1",
-                (row, version.id, total as i64),
+                "UPDATE run SET version = ?2, first_row = ?3, last_row = ?4, total = ?5 WHERE id = ?1",
+                (row, version, rows.map(|rows| rows.after), rows.and_then(|rows| rows.last), total as i64),
             )?;
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO run_scorer \
@@ -248,24 +262,29 @@ impl Store {
         .await
     }
 
-    /// The pinned scorers of a run that was started, and its version.
-    pub async fn run_pinned(&self, id: RunId) -> Result<(VersionRef, Vec<PinnedScorer>)> {
+    /// The pinned scorers of a run that was started, and what it takes.
+    pub async fn run_pinned(&self, id: RunId) -> Result<(RunInput, Vec<PinnedScorer>)> {
         self.read(move |transaction| {
             let row = run_row(transaction, id)?;
-            let version = transaction.query_row(
-                "SELECT reference_set_version.id, first_item, last_item, number FROM run \
-                 JOIN reference_set_version ON reference_set_version.id = run.version WHERE run.id = ?1",
+            let input = transaction.query_row(
+                "SELECT coalesce(seen_row, first_row), last_row, \
+                        reference_set_version.id, first_item, last_item, number \
+                 FROM run LEFT JOIN reference_set_version ON reference_set_version.id = run.version \
+                 WHERE run.id = ?1",
                 [row],
                 |row| {
-                    Ok(VersionRef {
-                        id: row.get(0)?,
-                        first_item: row.get(1)?,
-                        last_item: row.get(2)?,
-                        number: row.get(3)?,
+                    Ok(match row.get(0)? {
+                        Some(after) => RunInput::Production(RowRange { after, last: row.get(1)? }),
+                        None => RunInput::ReferenceSet(VersionRef {
+                            id: row.get(2)?,
+                            first_item: row.get(3)?,
+                            last_item: row.get(4)?,
+                            number: row.get(5)?,
+                        }),
                     })
                 },
             )?;
-            Ok((version, pinned(transaction, row)?))
+            Ok((input, pinned(transaction, row)?))
         })
         .await
     }
