@@ -175,6 +175,7 @@ impl App {
             workers.clone(),
             Arc::clone(&clock),
             config.runner.clone(),
+            config.behaviour.extractors.clone(),
         );
         let ingest = Ingest::start(store.clone(), Arc::clone(&clock), config.ingest.clone())?;
         Ok(Self { store, workers, catalogue, runner, ingest, clock, _lock: lock })

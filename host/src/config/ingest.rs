@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::evaluation::Scorer;
+
 /// Settings of what comes in from production.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -52,6 +54,21 @@ impl Default for Ingest {
             redact: Vec::new(),
             classes: Vec::new(),
         }
+    }
+}
+
+/// Settings of what is read from users' behaviour.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Behaviour {
+    /// The plugins that read every closed session.
+    pub extractors: Vec<Scorer>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        let config = serde_json::json!({});
+        Self { extractors: vec![Scorer { plugin: "behaviour".into(), digest: None, name: None, config }] }
     }
 }
 

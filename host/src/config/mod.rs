@@ -11,7 +11,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-pub use ingest::{ClassRule, Ingest, RedactedField, RedactionRule};
+pub use ingest::{Behaviour, ClassRule, Ingest, RedactedField, RedactionRule};
 
 /// All settings, with their defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub struct Config {
     pub runner: Runner,
     /// What comes in from production.
     pub ingest: Ingest,
+    /// What is read from users' behaviour.
+    pub behaviour: Behaviour,
     /// Logs.
     pub log: Log,
 }
@@ -148,6 +150,7 @@ impl Default for Config {
             workers: Workers::default(),
             runner: Runner::default(),
             ingest: Ingest::default(),
+            behaviour: Behaviour::default(),
             log: Log::default(),
         }
     }

@@ -12,7 +12,7 @@ use crate::domain::ids::{InteractionId, SessionId};
 use crate::domain::slice::Slice;
 use crate::ingest::{Lines, Rejected, read_events, read_interactions};
 use crate::runner::EvaluationFate;
-use crate::store::StoredInteraction;
+use crate::store::{SignalRow, StoredInteraction};
 
 const PAGE_DEFAULT: u32 = 50;
 const PAGE_MAX: u32 = 500;
@@ -163,10 +163,49 @@ pub async fn list(
 ///
 /// By its id, or by the client's own name of it.
 #[utoipa::path(get, path = "/v1/interactions/{id}", tag = "production", params(("id" = String, Path)),
-    responses((status = 200, body = InteractionView), (status = 404, body = Problem)))]
-pub async fn get(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<InteractionView>, Problem> {
+    responses((status = 200, body = InteractionDetail), (status = 404, body = Problem)))]
+pub async fn get(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<InteractionDetail>, Problem> {
     let found = api.app.store.interaction_get(InteractionId::of_name(&name)).await?;
-    Ok(Json(found.into()))
+    let signals = api.app.store.signals_of(found.row).await?;
+    let signals = signals.into_iter().map(SignalView::from).collect();
+    Ok(Json(InteractionDetail { interaction: found.into(), signals }))
+}
+
+/// An interaction of production with what its user showed.
+#[derive(Serialize, ToSchema)]
+pub struct InteractionDetail {
+    #[serde(flatten)]
+    interaction: InteractionView,
+    /// Signals; none before its session has closed.
+    signals: Vec<SignalView>,
+}
+
+/// A signal.
+#[derive(Serialize, ToSchema)]
+pub struct SignalView {
+    /// Name of the output.
+    output: String,
+    /// Its value where it is a number; 1 and 0 for yes and no.
+    value: Option<f64>,
+    /// Its value where it is a category.
+    category: Option<String>,
+    /// Reason and extra, where the plugin gave them.
+    #[schema(value_type = Option<Object>)]
+    detail: Option<serde_json::Value>,
+}
+
+impl From<SignalRow> for SignalView {
+    fn from(row: SignalRow) -> Self {
+        Self {
+            output: row.output,
+            value: row.value,
+            category: row.category,
+            detail: row.detail.and_then(|text| serde_json::from_str(&text).ok()),
+        }
+    }
 }
 
 /// What became of an interaction under each evaluation.

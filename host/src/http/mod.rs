@@ -15,6 +15,7 @@ mod problem;
 mod reference_sets;
 mod router;
 mod runs;
+mod signals;
 mod status;
 
 use std::net::SocketAddr;

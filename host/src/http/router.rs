@@ -14,7 +14,9 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::Problem;
-use super::{Api, auth, evaluations, idempotency, interactions, otlp, plugins, reference_sets, runs, status};
+use super::{
+    Api, auth, evaluations, idempotency, interactions, otlp, plugins, reference_sets, runs, signals, status,
+};
 use crate::catalogue::COMPONENT_BYTES_MAX;
 
 #[derive(OpenApi)]
@@ -56,6 +58,8 @@ fn routes(ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(interactions::list))
         .routes(routes!(interactions::get))
         .routes(routes!(interactions::evaluations))
+        .routes(routes!(signals::signals))
+        .routes(routes!(signals::divergence))
         .routes(routes!(status::health))
         .routes(routes!(status::readiness))
         .routes(routes!(status::version))

@@ -7,6 +7,7 @@
 
 mod answers;
 mod batches;
+mod behaviour;
 mod bisect;
 mod execute;
 mod extract;
@@ -16,6 +17,7 @@ mod outcome;
 mod prepare;
 mod quarantine;
 mod result;
+mod signals;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config;
 use crate::domain::clock::Clock;
-use crate::domain::evaluation::{Definition, DefinitionProblem, OverlapPolicy};
+use crate::domain::evaluation::{Definition, DefinitionProblem, OverlapPolicy, Scorer};
 use crate::domain::ids::{EvaluationId, RunId};
 use crate::domain::run::{Progress, RunState, Trigger};
 use crate::store::{NewRun, RunFilter, Store, StoreError};
@@ -37,6 +39,9 @@ pub use extract::{ReadyExtractor, SessionOutcome};
 pub use fate::{EvaluationFate, Fate, NamedScore, NamedUnscored, named};
 pub use outcome::CheckedSignal;
 pub use result::{ClassResult, CompletionResult, OutputResult, RunResult, ScorerResult};
+pub use signals::{
+    DivergenceQuestion, DivergenceReport, GroupDivergence, SignalFigure, SignalReport, Verdict,
+};
 
 /// Batches under way for each worker: one is scored, one is committed, one waits.
 const BATCHES_PER_WORKER: usize = 3;
@@ -84,6 +89,9 @@ struct Shared {
     open: Mutex<HashMap<RunId, Open>>,
     /// Runs of one evaluation go one after another, in the order of their making.
     turns: Mutex<HashMap<EvaluationId, Arc<tokio::sync::Mutex<()>>>>,
+    /// What reads closed sessions.
+    extractors: Vec<Scorer>,
+    prepared: behaviour::Prepared,
     stopping: CancellationToken,
 }
 
@@ -103,6 +111,7 @@ impl Runner {
         workers: Workers,
         clock: Arc<dyn Clock>,
         limits: config::Runner,
+        extractors: Vec<Scorer>,
     ) -> Self {
         let batches = Semaphore::new(workers.count() * BATCHES_PER_WORKER);
         let quarantine = quarantine::Quarantine::new(workers.count(), limits.failing_time_share_max);
@@ -115,6 +124,8 @@ impl Runner {
             batches,
             quarantine,
             open: Mutex::default(),
+            extractors,
+            prepared: behaviour::Prepared::default(),
             turns: Mutex::default(),
             stopping: CancellationToken::new(),
         };

@@ -15,13 +15,19 @@ use crate::store::{Store, StoreError};
 enum Duty {
     AssembleTraces,
     CloseSessions,
+    ExtractSignals,
     FollowProduction,
     ForgetSpans,
 }
 
 impl Duty {
-    const ALL: [Self; 4] =
-        [Self::AssembleTraces, Self::CloseSessions, Self::FollowProduction, Self::ForgetSpans];
+    const ALL: [Self; 5] = [
+        Self::AssembleTraces,
+        Self::CloseSessions,
+        Self::ExtractSignals,
+        Self::FollowProduction,
+        Self::ForgetSpans,
+    ];
 
     /// Between two looks at what is due.
     fn pause(self) -> Duration {
@@ -67,6 +73,7 @@ impl Upkeep {
         match duty {
             Duty::AssembleTraces => self.ingest.assemble_due().await?,
             Duty::CloseSessions => self.close_sessions().await?,
+            Duty::ExtractSignals => self.runner.extract_due().await?,
             Duty::FollowProduction => self.runner.keep_following().await?,
             Duty::ForgetSpans => self.ingest.forget_spans().await?,
         }

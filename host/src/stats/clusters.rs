@@ -84,6 +84,41 @@ pub fn clustered_proportion(clusters: &[Cluster], confidence: f64) -> Option<Clu
     Some(ClusteredProportion { rate, n, clusters: g, design_effect, interval })
 }
 
+/// A mean from clustered observations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ClusteredMean {
+    /// The mean over observations.
+    pub mean: f64,
+    /// Observations.
+    pub n: u64,
+    /// Clusters.
+    pub clusters: usize,
+    /// The interval; none with fewer than [`CLUSTERS_MIN`] clusters.
+    pub interval: Option<Interval>,
+}
+
+/// The mean of clusters given as (sum, observations), with Student's t on G − 1
+/// degrees of freedom and the ratio estimator's variance, as in
+/// [`clustered_proportion`]. None where nothing was observed.
+pub fn clustered_mean(clusters: &[(f64, u64)], confidence: f64) -> Option<ClusteredMean> {
+    let clusters: Vec<_> = clusters.iter().filter(|(_, n)| *n > 0).collect();
+    let g = clusters.len();
+    let n: u64 = clusters.iter().map(|(_, n)| n).sum();
+    if n == 0 {
+        return None;
+    }
+    let (n_f, g_f) = (n as f64, g as f64);
+    let mean = clusters.iter().map(|(sum, _)| sum).sum::<f64>() / n_f;
+    let interval = (g >= CLUSTERS_MIN).then(|| {
+        let squares: f64 = clusters.iter().map(|(sum, n)| (sum - mean * *n as f64).powi(2)).sum();
+        let error = (g_f / (g_f - 1.0) * squares).sqrt() / n_f;
+        let t = StudentsT::new(0.0, 1.0, g_f - 1.0).expect("there are at least two clusters");
+        let half = t.inverse_cdf(0.5 + confidence / 2.0) * error;
+        Interval { low: mean - half, high: mean + half }
+    });
+    Some(ClusteredMean { mean, n, clusters: g, interval })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +171,29 @@ mod tests {
         }
         // The same weight for all changes nothing.
         assert_eq!(clustered_proportion(&scaled(&|_| 2.0), 0.95), clustered_proportion(&clusters(), 0.95));
+    }
+
+    #[test]
+    fn a_mean_agrees_with_an_independent_calculation() {
+        // NumPy 2.4.6 and SciPy 1.17.1: i = arange(30); n = i%4+1; s = ((i*5+2)%7)*0.5*n**0.5;
+        // m = s.sum()/n.sum(); v = G/(G-1)*((s-m*n)**2).sum()/n.sum()**2; m -+ t.ppf(.975, G-1)*v**.5.
+        let clusters: Vec<_> = (0..30_u32)
+            .map(|i| {
+                let n = i % 4 + 1;
+                (f64::from((i * 5 + 2) % 7) * 0.5 * f64::from(n).sqrt(), u64::from(n))
+            })
+            .collect();
+        let found = clustered_mean(&clusters, 0.95).expect("observed");
+        let interval = found.interval.expect("enough clusters");
+        for (value, expected) in [
+            (found.mean, 0.8977503545806947),
+            (interval.low, 0.6444345477222609),
+            (interval.high, 1.1510661614391284),
+        ] {
+            assert!((value - expected).abs() < 1e-9, "{value} is not {expected}");
+        }
+        assert_eq!(clustered_mean(&clusters[..19], 0.95).expect("observed").interval, None);
+        assert_eq!(clustered_mean(&[(0.0, 0)], 0.95), None);
     }
 
     #[test]

@@ -4,7 +4,11 @@
 //! a number.
 
 mod clusters;
+mod divergence;
 mod intervals;
 
-pub use clusters::{CLUSTERS_MIN, Cluster, ClusteredProportion, clustered_proportion};
+pub use clusters::{
+    CLUSTERS_MIN, Cluster, ClusteredMean, ClusteredProportion, clustered_mean, clustered_proportion,
+};
+pub use divergence::{Divergence, NoDivergence, Visit, divergence};
 pub use intervals::{Interval, IntervalError, wilson};

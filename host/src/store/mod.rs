@@ -21,6 +21,7 @@ mod results;
 mod runs;
 mod schedules;
 mod sessions;
+mod signals;
 mod snapshot;
 mod tokens;
 mod traces;
@@ -41,6 +42,10 @@ pub use results::{
     UnscoredRow,
 };
 pub use runs::{NewRun, PinnedScorer, RunFilter, RunInput};
+pub use signals::{
+    ClusterSignal, Coverage, DueSession, JudgedInteraction, SessionEvent, SessionInteraction, SessionSignals,
+    SignalGroup, SignalRow,
+};
 pub use snapshot::{Checked, check_file, snapshot};
 pub use tokens::Token;
 pub use traces::{AssembledTrace, DueTrace, PendingPart, TraceId, TraceWaits};

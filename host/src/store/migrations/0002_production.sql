@@ -118,3 +118,41 @@ CREATE TABLE span (
     record BLOB NOT NULL,
     PRIMARY KEY (trace, span, part)
 ) STRICT, WITHOUT ROWID;
+
+-- Provenance of signals: one row for each build and configuration of an
+-- extractor that has read sessions.
+CREATE TABLE extractor (
+    id INTEGER PRIMARY KEY,
+    project TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    name TEXT NOT NULL,
+    plugin TEXT NOT NULL,
+    plugin_version TEXT NOT NULL,
+    digest BLOB NOT NULL REFERENCES plugin,
+    contract TEXT NOT NULL,
+    config TEXT NOT NULL,
+    outputs TEXT NOT NULL,
+    UNIQUE (project, environment, name, digest, config)
+) STRICT;
+
+-- `interaction` is 0 where a signal is about the whole session.
+CREATE TABLE signal (
+    session INTEGER NOT NULL,
+    extractor INTEGER NOT NULL,
+    interaction INTEGER NOT NULL,
+    output TEXT NOT NULL,
+    value REAL,
+    category TEXT,
+    detail TEXT,
+    PRIMARY KEY (session, extractor, interaction, output)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX signal_of_interaction ON signal (interaction, output) WHERE interaction > 0;
+
+-- Why an extractor has no signals of a session.
+CREATE TABLE session_unscored (
+    session INTEGER NOT NULL,
+    extractor INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    message TEXT NOT NULL,
+    PRIMARY KEY (session, extractor)
+) STRICT, WITHOUT ROWID;
