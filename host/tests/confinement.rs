@@ -28,7 +28,7 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use assay::confinement::{ALLOWED, ALLOWED_WITH_CONDITIONS, FATAL, confine};
-    use assay::protocol::{Connection, FromWorker, ToWorker};
+    use assay::protocol::{Connection, FromWorker, LogLine, LoggedLevel, PluginSlot, ToWorker};
     use assay::sandbox::Engine;
     use assay::workers::{Settings, Workers};
     use libc::{
@@ -160,7 +160,10 @@ mod linux {
             Some("probe") => probe(&arguments[2]),
             Some("sleeper") => sleeper(),
             Some("parent") => start_sleeper(),
-            Some("garbage") => garbage(),
+            Some("garbage") => broken_worker(garbage),
+            Some("chatter") => broken_worker(chatter),
+            Some("drip") => broken_compiler(drip),
+            Some("hang-up") => broken_compiler(hang_up),
             Some("without-landlock") => without_landlock(&arguments[2..]),
             // `cargo test -- --list` and the like.
             Some("--list") => {}
@@ -169,10 +172,11 @@ mod linux {
     }
 
     fn tests() {
-        let tests: [(&str, fn()); 5] = [
+        let tests: [(&str, fn()); 6] = [
             ("every_attempt_of_the_probe_ends_as_it_must", every_attempt_ends_as_it_must),
             ("a_worker_dies_with_its_daemon", a_worker_dies_with_its_daemon),
-            ("a_worker_that_sends_garbage_is_replaced", a_worker_that_sends_garbage_is_replaced),
+            ("a_worker_that_was_broken_into_is_replaced", a_broken_worker_is_replaced),
+            ("a_compiler_that_was_broken_into_ends_in_its_time", a_broken_compiler_ends_in_its_time),
             ("a_missing_boundary_is_named_and_can_be_refused", a_missing_boundary_is_named),
             ("the_documentation_lists_the_system_calls", the_documentation_lists_the_system_calls),
         ];
@@ -255,53 +259,124 @@ mod linux {
         }
     }
 
-    /// A worker that was broken into: it is ready, then writes what no frame is.
-    fn garbage() {
+    /// A worker that was broken into: it is ready and takes work, then does this.
+    fn broken_worker(then: fn(Connection, UnixStream)) {
         let missing = confine(DATA_BYTES_MAX);
-        let socket =
-            UnixStream::from(std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned().expect("a socket"));
-        let mut raw = socket.try_clone().expect("a copy");
-        let mut connection = Connection::new(socket).expect("a connection");
+        let (mut connection, raw) = connection();
         let (ToWorker::Start(limits), _) = connection.reader.receive().expect("a frame") else { exit(3) };
         let compatibility = Engine::start(limits).expect("an engine").compatibility();
         connection.writer.send(&FromWorker::Ready { compatibility, missing }, None).expect("sent");
         connection.reader.receive::<ToWorker<'static>>().expect("work");
-        let noise: Vec<u8> =
-            (0..1_u32 << 20).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        raw.write_all(&noise).ok();
-        eprintln!("\u{1b}[31mnoise for the terminal");
+        then(connection, raw);
+        spin()
+    }
+
+    /// A compiler that was broken into by its component, and does this.
+    fn broken_compiler(then: fn(UnixStream)) {
+        confine(DATA_BYTES_MAX);
+        let (mut connection, raw) = connection();
+        connection.reader.receive::<ToWorker<'static>>().expect("a component");
+        then(raw);
+        spin()
+    }
+
+    fn connection() -> (Connection, UnixStream) {
+        let socket =
+            UnixStream::from(std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned().expect("a socket"));
+        let raw = socket.try_clone().expect("a copy");
+        (Connection::new(socket).expect("a connection"), raw)
+    }
+
+    fn spin() -> ! {
         loop {
             std::hint::spin_loop();
         }
     }
 
-    fn a_worker_that_sends_garbage_is_replaced() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let script = folder.path().join("worker");
-        let first = folder.path().join("first");
+    /// Writes what no frame is.
+    fn garbage(_: Connection, mut raw: UnixStream) {
+        let noise: Vec<u8> =
+            (0..1_u32 << 20).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        raw.write_all(&noise).ok();
+        eprintln!("\u{1b}[31mnoise for the terminal");
+    }
+
+    /// Logs without end, to fill the disk.
+    fn chatter(mut connection: Connection, _: UnixStream) {
+        let line = LogLine { level: LoggedLevel::Error, message: "x".repeat(1 << 20) };
+        while connection.writer.send(&FromWorker::Logged(PluginSlot(0), vec![line.clone()]), None).is_ok() {}
+    }
+
+    /// Begins a long frame and goes on a byte at a time.
+    fn drip(mut raw: UnixStream) {
+        raw.write_all(&[0xA5, 1, 0, 0, 0, 0, 0, 1]).ok();
+        while raw.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Closes its socket and stays.
+    fn hang_up(raw: UnixStream) {
+        raw.shutdown(std::net::Shutdown::Both).ok();
+    }
+
+    /// A binary that is this one for the role the first time, and else the real one.
+    fn stand_in(folder: &Path, role: &str, broken: &str) -> std::path::PathBuf {
+        let script = folder.join(broken);
         let text = format!(
-            "#!/bin/sh\nif /bin/mkdir '{}' 2>/dev/null; then exec '{}' garbage; else exec '{}' \"$@\"; fi\n",
-            first.display(),
+            "#!/bin/sh\nif [ \"$1\" = {role} ] && /bin/mkdir '{}' 2>/dev/null\n\
+             then exec '{}' {broken}\nelse exec '{}' \"$@\"\nfi\n",
+            folder.join(format!("{broken}-was-here")).display(),
             std::env::current_exe().expect("it has a path").display(),
             env!("CARGO_BIN_EXE_assay"),
         );
         fs::write(&script, text).expect("written");
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("made executable");
+        script
+    }
+
+    async fn start_with(executable: std::path::PathBuf) -> Workers {
+        let settings = Settings {
+            executable,
+            count: 1,
+            compile_timeout: Duration::from_secs(2),
+            ..Settings::of_this_binary().expect("the binary has a path")
+        };
+        Workers::start(settings).await.expect("the first worker looks healthy")
+    }
+
+    fn a_broken_worker_is_replaced() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
-            let settings = Settings {
-                executable: script,
-                count: 1,
-                ..Settings::of_this_binary().expect("the binary has a path")
-            };
-            let workers = Workers::start(settings).await.expect("the first worker looks healthy");
-            let broken = workers.process_ids();
-            let none = assay::workers::Artifact::new(assay::domain::digest::Digest::of(b"x"), b"no artifact");
-            let plugin = std::sync::Arc::new(none.expect("memory"));
-            // The broken worker never started the job, so the next one gets it.
-            let refused = workers.describe(&plugin).await.expect_err("this is no artifact");
-            assert!(refused.unscored.message.contains("as an ELF"), "{refused:?}");
-            assert_ne!(workers.process_ids(), broken);
+            for broken in ["garbage", "chatter"] {
+                let workers = start_with(stand_in(folder.path(), "worker", broken)).await;
+                let first = workers.process_ids();
+                let none =
+                    assay::workers::Artifact::new(assay::domain::digest::Digest::of(b"x"), b"no artifact");
+                let plugin = std::sync::Arc::new(none.expect("memory"));
+                // The broken worker never started the job, so the next one gets it.
+                let refused = workers.describe(&plugin).await.expect_err("this is no artifact");
+                assert!(refused.unscored.message.contains("as an ELF"), "{broken}: {refused:?}");
+                assert_ne!(workers.process_ids(), first, "{broken}");
+            }
+        });
+    }
+
+    fn a_broken_compiler_ends_in_its_time() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            for (broken, reason) in [("drip", "not compiled within 2 s"), ("hang-up", "it ended (signal: 9")]
+            {
+                let workers = start_with(stand_in(folder.path(), "compile-worker", broken)).await;
+                let before = Instant::now();
+                let failed = workers.compile(b"a component".to_vec()).await.expect_err(broken).to_string();
+                assert!(failed.contains(reason), "{broken}: {failed}");
+                assert!(before.elapsed() < Duration::from_secs(4), "{broken} took {:?}", before.elapsed());
+                let refused = workers.compile(b"a component".to_vec()).await.expect_err("none").to_string();
+                assert!(refused.starts_with("failed to compile"), "the next one compiles: {refused}");
+            }
         });
     }
 

@@ -132,19 +132,6 @@ async fn a_daemon_killed_in_the_middle_of_a_run_loses_and_doubles_nothing() {
     assert_eq!(result["scorers"][0]["outputs"][0]["scored"], ITEMS);
 }
 
-/// Worker processes of a daemon, compilers aside.
-fn worker_processes(daemon: u32) -> Vec<String> {
-    let children = fs::read_dir(format!("/proc/{daemon}/task")).expect("the daemon lives").flat_map(|task| {
-        let path = task.expect("readable").path().join("children");
-        fs::read_to_string(path).unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
-    });
-    let is_worker = |id: &String| {
-        fs::read(format!("/proc/{id}/cmdline"))
-            .is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"worker"))
-    };
-    children.filter(is_worker).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_killed_at_random_cost_no_result() {
     const ITEMS: usize = 5000;
@@ -161,9 +148,9 @@ async fn workers_killed_at_random_cost_no_result() {
         if now["state"] == "finished" {
             break;
         }
-        let workers = worker_processes(daemon.process_id());
+        let workers = daemon.worker_processes();
         if let Some(worker) = workers.get(moment as usize % workers.len().max(1)) {
-            let sent = std::process::Command::new("kill").args(["-s", "KILL", worker]).status();
+            let sent = std::process::Command::new("kill").args(["-s", "KILL", &worker.to_string()]).status();
             killed += u32::from(sent.is_ok_and(|status| status.success()));
         }
     }

@@ -6,59 +6,14 @@ mod support;
 use std::time::{Duration, Instant};
 
 use assay::workers::{Settings, Workers};
+use support::components::{importing, leb, plugin_with, with_functions};
 use support::{artifact, component, settings};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::{ManglingAndAbi, Resolve};
-
-fn leb(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = (value & 0x7f) as u8;
-        value >>= 7;
-        bytes.push(if value == 0 { low } else { low | 0x80 });
-        if value == 0 {
-            return bytes;
-        }
-    }
-}
-
-fn section(id: u8, content: &[u8]) -> Vec<u8> {
-    [vec![id], leb(content.len()), content.to_vec()].concat()
-}
-
-/// A component around one core module whose functions all have this body.
-fn with_functions(count: usize, body: &[u8]) -> Vec<u8> {
-    let sized = [leb(body.len()), body.to_vec()].concat();
-    let module = [
-        b"\0asm\x01\0\0\0".to_vec(),
-        section(1, &[1, 0x60, 0, 0]),
-        section(3, &[leb(count), vec![0; count]].concat()),
-        section(10, &[leb(count), sized.repeat(count)].concat()),
-    ]
-    .concat();
-    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module)].concat()
-}
-
-/// A whole plugin of traps, with more text in its core module.
-fn plugin_with(more: &str) -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(support::root().join("wit/v0.1.0")).expect("the contract parses");
-    let world = resolve.select_world(&[package], Some("scorer")).expect("a world");
-    let module = wit_component::dummy_module(&resolve, world, ManglingAndAbi::Standard32);
-    let text = wasmprinter::print_bytes(&module).expect("printed");
-    let text = text.trim_end().strip_suffix(')').expect("a module").to_owned() + more + ")";
-    let mut module = wat::parse_str(text).expect("assembled");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("embedded");
-    ComponentEncoder::default().module(&module).expect("a module").encode().expect("a component")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_asks_for_network_or_an_unknown_package_is_refused_by_name() {
     let workers = Workers::start(settings()).await.expect("workers start");
     for import in ["wasi:http/types@0.2.0", "wasi:sockets/tcp@0.3.0", "acme:billing/pay@1.0.0"] {
-        let bytes =
-            wat::parse_str(format!("(component (import \"{import}\" (instance)))")).expect("assembled");
-        let refused = workers.compile(bytes).await.expect_err(import).to_string();
+        let refused = workers.compile(importing(import)).await.expect_err(import).to_string();
         assert!(refused.contains(import) && refused.contains("not allowed"), "{refused}");
     }
 }

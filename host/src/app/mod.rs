@@ -110,6 +110,7 @@ fn worker_settings(config: &Config) -> io::Result<Settings> {
         settings.confinement = Confinement::Required;
     }
     settings.limits = protocol::Limits {
+        component_nesting_max: workers.component_nesting_max,
         memory_bytes_max: workers.memory_bytes_max,
         table_elements_max: workers.table_elements_max,
         stack_bytes_max: workers.stack_bytes_max,
@@ -166,7 +167,14 @@ impl App {
         let artifacts = config.artifact_dir.clone().unwrap_or_else(|| data_dir.join("artifacts"));
         let cache =
             ArtifactCache::open(&artifacts, config.artifact_cache_bytes_max).map_err(CatalogueError::from)?;
-        let catalogue = Catalogue::open(data_dir, cache, store.clone(), workers.clone(), Arc::clone(&clock))?;
+        let catalogue = Catalogue::open(
+            data_dir,
+            config.workers.component_bytes_max,
+            cache,
+            store.clone(),
+            workers.clone(),
+            Arc::clone(&clock),
+        )?;
         catalogue.accept_bundled().await?;
         catalogue.scan().await?;
         let runner = Runner::new(

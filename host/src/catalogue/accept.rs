@@ -5,21 +5,26 @@ use std::sync::Arc;
 
 use super::{Catalogue, CatalogueError};
 use crate::domain::digest::Digest;
-use crate::domain::plugin::{Capability, Descriptor};
+use crate::domain::plugin::{Capability, Descriptor, shortened};
 use crate::fault;
 use crate::protocol::BatchFailure;
 use crate::store::StoredPlugin;
 use crate::workers::{Artifact, CompileError, ScorerCall};
 
-/// The largest component file.
-pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+/// What a descriptor may say, in bytes: it stands in lists, logs and the database.
+const NAME_BYTES_MAX: usize = 64;
+const VERSION_BYTES_MAX: usize = 64;
+const TITLE_BYTES_MAX: usize = 500;
+const SCHEMA_BYTES_MAX: usize = 256 << 10;
+/// A reason may quote the component.
+const REASON_BYTES_MAX: usize = 2 << 10;
 
 /// Why a file is no plugin. The text names the reason for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Rejected {
-    #[error("the file has {} MiB, over the limit of {} MiB", .0 >> 20, COMPONENT_BYTES_MAX >> 20)]
-    TooLarge(u64),
+    #[error("the file has {bytes} bytes, over the limit of {bytes_max} (`workers.component_bytes_max`)")]
+    TooLarge { bytes: u64, bytes_max: u64 },
     #[error(
         "a core WebAssembly module, not a component: encode it with `assay plugin build FILE`, or build it with \
          your language's component tools"
@@ -43,23 +48,34 @@ impl Catalogue {
     /// Checks a component's bytes without keeping anything but the compiled
     /// artifact: what `assay plugin check` does.
     pub async fn check(&self, component: Vec<u8>) -> Result<(StoredPlugin, Arc<Artifact>), CatalogueError> {
-        check_format(&component)?;
+        check_format(&component, self.shared.component_bytes_max)?;
         let digest = Digest::of(&component);
         let size_bytes = component.len() as u64;
         let shared = &self.shared;
         let artifact = match shared.cache.get(digest, shared.workers.compatibility())? {
             Some(artifact) => artifact,
             None => self.compile(digest, component).await?.map_err(|error| match error {
-                CompileError::Refused(reason) => Rejected::Compile(reason),
+                CompileError::Refused(reason) => Rejected::Compile(shortened(reason, REASON_BYTES_MAX)),
                 other => Rejected::Compile(other.to_string()),
             })?,
         };
         let artifact = Arc::new(artifact);
         let failed = |function| {
-            move |failure: BatchFailure| Rejected::Call { function, reason: failure.unscored.message }
+            move |failure: BatchFailure| Rejected::Call {
+                function,
+                reason: shortened(failure.unscored.message, REASON_BYTES_MAX),
+            }
         };
         let descriptor = shared.workers.describe(&artifact).await.map_err(failed("describe"))?;
         check_descriptor(&descriptor)?;
+        shared
+            .workers
+            .validate(digest, descriptor.config_schema_json.clone(), "{}".into())
+            .await
+            .map_err(failed("config-schema-json"))?
+            .map_err(|reason| {
+                Rejected::Descriptor(format!("the configuration's schema is wrong: {reason}"))
+            })?;
         shared.workers.configure(&artifact, "{}").await.map_err(failed("configure"))?.ok();
         let call = || ScorerCall { plugin: Arc::clone(&artifact), config: "{}".into() };
         if descriptor.capabilities.contains(&Capability::Score) {
@@ -118,9 +134,9 @@ impl Catalogue {
 }
 
 /// Tells by the first bytes what a file is.
-fn check_format(bytes: &[u8]) -> Result<(), Rejected> {
-    if bytes.len() as u64 > COMPONENT_BYTES_MAX {
-        return Err(Rejected::TooLarge(bytes.len() as u64));
+fn check_format(bytes: &[u8], bytes_max: u64) -> Result<(), Rejected> {
+    if bytes.len() as u64 > bytes_max {
+        return Err(Rejected::TooLarge { bytes: bytes.len() as u64, bytes_max });
     }
     match bytes {
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(Rejected::CoreModule),
@@ -136,19 +152,26 @@ fn check_descriptor(descriptor: &Descriptor) -> Result<(), Rejected> {
     let words = name.split('-').all(|word| {
         !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     });
-    if !words || name.len() > 64 {
-        return wrong(format!("the name `{name}` is not lower-case words joined by hyphens"));
+    if !words || name.len() > NAME_BYTES_MAX {
+        let name = shortened(name.escape_debug().to_string(), NAME_BYTES_MAX);
+        return wrong(format!(
+            "the name `{name}` is not lower-case words joined by hyphens, of at most {NAME_BYTES_MAX} characters"
+        ));
+    }
+    for (what, text, bytes_max) in [
+        ("version", &descriptor.version, VERSION_BYTES_MAX),
+        ("title", &descriptor.title, TITLE_BYTES_MAX),
+        ("configuration's schema", &descriptor.config_schema_json, SCHEMA_BYTES_MAX),
+    ] {
+        if text.len() > bytes_max {
+            return wrong(format!("the {what} has {} bytes, over {bytes_max}", text.len()));
+        }
     }
     if let Err(error) = semver::Version::parse(&descriptor.version) {
         return wrong(format!("the version `{}` is not semantic: {error}", descriptor.version));
     }
     if descriptor.batch_max == 0 {
         return wrong("`batch-max` is 0".into());
-    }
-    let schema = serde_json::from_str(&descriptor.config_schema_json)
-        .map_err(|error| Rejected::Descriptor(format!("the configuration's schema is not JSON: {error}")))?;
-    if let Err(error) = jsonschema::validator_for(&schema) {
-        return wrong(format!("the configuration's schema is wrong: {error}"));
     }
     Ok(())
 }
@@ -164,13 +187,13 @@ mod tests {
             (b"\x7fELF\x02rest", "precompiled"),
             (b"#!/bin/sh", "not WebAssembly"),
             (b"", "not WebAssembly"),
-            (&vec![0; COMPONENT_BYTES_MAX as usize + 1], "over the limit of 64 MiB"),
+            (&[0; 101], "over the limit of 100"),
         ];
         for (bytes, reason) in cases {
-            let rejected = check_format(bytes).expect_err(reason).to_string();
+            let rejected = check_format(bytes, 100).expect_err(reason).to_string();
             assert!(rejected.contains(reason), "{rejected}");
         }
-        assert_eq!(check_format(b"\0asm\x0d\0\x01\0"), Ok(()));
+        assert_eq!(check_format(b"\0asm\x0d\0\x01\0", 100), Ok(()));
     }
 
     #[test]
@@ -189,8 +212,8 @@ mod tests {
             ("Final Number", Descriptor { name: "Final Number".into(), ..good.clone() }),
             ("not semantic", Descriptor { version: "one".into(), ..good.clone() }),
             ("batch-max", Descriptor { batch_max: 0, ..good.clone() }),
-            ("not JSON", Descriptor { config_schema_json: "{".into(), ..good.clone() }),
-            ("schema is wrong", Descriptor { config_schema_json: r#"{"type":"unicorn"}"#.into(), ..good }),
+            ("title has 501 bytes", Descriptor { title: "x".repeat(501), ..good.clone() }),
+            ("schema has 300000 bytes", Descriptor { config_schema_json: "x".repeat(300_000), ..good }),
         ];
         for (reason, descriptor) in wrong {
             let rejected = check_descriptor(&descriptor).expect_err(reason).to_string();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
-use super::{COMPONENT_BYTES_MAX, Catalogue, CatalogueError, Rejected, blocking, bundled};
+use super::{Catalogue, CatalogueError, Rejected, blocking, bundled};
 use crate::domain::digest::Digest;
 
 /// After a change the folder is left alone this long, so that a file which is
@@ -62,8 +62,8 @@ impl Catalogue {
     /// takes out of use what is gone.
     pub async fn scan(&self) -> Result<(), CatalogueError> {
         let _alone = self.shared.scanning.lock().await;
-        let folder = self.shared.folder.clone();
-        let seen = blocking(move || read_folder(&folder))
+        let (folder, bytes_max) = (self.shared.folder.clone(), self.shared.component_bytes_max);
+        let seen = blocking(move || read_folder(&folder, bytes_max))
             .await
             .map_err(|source| CatalogueError::File { path: self.shared.folder.clone(), source })?;
         let known: HashMap<_, _> = self.shared.store.plugin_file_list().await?.into_iter().collect();
@@ -140,7 +140,7 @@ impl Catalogue {
 
 type Content = Result<Vec<u8>, String>;
 
-fn read_folder(folder: &Path) -> std::io::Result<Vec<(String, Content)>> {
+fn read_folder(folder: &Path, bytes_max: u64) -> std::io::Result<Vec<(String, Content)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -149,8 +149,8 @@ fn read_folder(folder: &Path) -> std::io::Result<Vec<(String, Content)>> {
             continue;
         }
         let content = match entry.metadata() {
-            Ok(metadata) if metadata.len() > COMPONENT_BYTES_MAX => {
-                Err(Rejected::TooLarge(metadata.len()).to_string())
+            Ok(metadata) if metadata.len() > bytes_max => {
+                Err(Rejected::TooLarge { bytes: metadata.len(), bytes_max }.to_string())
             }
             _ => fs::read(entry.path()).map_err(|error| format!("failed to read: {error}")),
         };

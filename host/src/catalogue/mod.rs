@@ -19,7 +19,7 @@ use crate::domain::digest::Digest;
 use crate::store::{Store, StoreError, StoredPlugin};
 use crate::workers::{Artifact, ArtifactCache, ArtifactError, CompileError, Workers};
 
-pub use accept::{COMPONENT_BYTES_MAX, Rejected};
+pub use accept::Rejected;
 pub use folder::{FileStatus, watch};
 
 /// The watched folder of a data directory.
@@ -71,6 +71,7 @@ struct Shared {
     folder: PathBuf,
     /// Accepted components, by digest.
     components: PathBuf,
+    component_bytes_max: u64,
     cache: ArtifactCache,
     store: Store,
     workers: Workers,
@@ -82,9 +83,11 @@ struct Shared {
 }
 
 impl Catalogue {
-    /// Opens the folders of a data directory, and the cache of artifacts.
+    /// Opens the folders of a data directory. A component is not larger than
+    /// `component_bytes_max`.
     pub fn open(
         data: &Path,
+        component_bytes_max: u64,
         cache: ArtifactCache,
         store: Store,
         workers: Workers,
@@ -100,6 +103,7 @@ impl Catalogue {
             shared: Arc::new(Shared {
                 folder: make(WATCHED)?,
                 components: make(COMPONENTS)?,
+                component_bytes_max,
                 cache,
                 store,
                 workers,
@@ -114,6 +118,11 @@ impl Catalogue {
     /// The watched folder.
     pub fn folder(&self) -> &Path {
         &self.shared.folder
+    }
+
+    /// The largest component file, in bytes.
+    pub fn component_bytes_max(&self) -> u64 {
+        self.shared.component_bytes_max
     }
 
     /// What became of each file of the watched folder.

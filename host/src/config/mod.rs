@@ -79,6 +79,10 @@ pub struct Workers {
     pub worker_memory_bytes_max: u64,
     /// Private memory of a compile process, in bytes.
     pub compile_memory_bytes_max: u64,
+    /// Largest component file, in bytes.
+    pub component_bytes_max: u64,
+    /// How deep components may lie in one another.
+    pub component_nesting_max: u32,
     /// Memory of one plugin instance, in bytes.
     pub memory_bytes_max: u64,
     /// Elements of one table.
@@ -179,6 +183,8 @@ impl Default for Workers {
             restarts_per_minute_max: 30,
             worker_memory_bytes_max: 4 << 30,
             compile_memory_bytes_max: 2 << 30,
+            component_bytes_max: 64 << 20,
+            component_nesting_max: 16,
             memory_bytes_max: 256 << 20,
             table_elements_max: 200_000,
             stack_bytes_max: 512 << 10,
@@ -294,6 +300,9 @@ impl Config {
         let workers = &self.workers;
         if workers.count > 1024 {
             return wrong("workers.count", "at most 1024");
+        }
+        if !((1 << 10)..=(512 << 20)).contains(&workers.component_bytes_max) {
+            return wrong("workers.component_bytes_max", "1 KiB to 512 MiB");
         }
         if !((1 << 20)..=(4 << 30)).contains(&workers.memory_bytes_max) {
             return wrong("workers.memory_bytes_max", "1 MiB to 4 GiB");

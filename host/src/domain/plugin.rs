@@ -176,6 +176,15 @@ pub enum PluginErrorKind {
     Internal,
 }
 
+/// Cuts a plugin's words where they are too long; `…` stands for the rest.
+pub fn shortened(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text.push('…');
+    }
+    text
+}
+
 /// What became of one (item, scorer) that has no score.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unscored {

@@ -130,7 +130,10 @@ impl Problem {
     /// With a status of the framework's own choosing.
     pub fn from_status(status: StatusCode, detail: impl Into<String>) -> Self {
         match status {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(detail),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(
+                "the body is over `http.body_bytes_max` of the configuration, or as a component over \
+                 `workers.component_bytes_max`",
+            ),
             StatusCode::UNPROCESSABLE_ENTITY => Self::invalid(detail, Vec::new()),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 Self::new(status, "unsupported-media-type", "The body has the wrong content type", detail)
@@ -178,7 +181,7 @@ impl From<&StoreError> for Problem {
 impl From<CatalogueError> for Problem {
     fn from(error: CatalogueError) -> Self {
         match error {
-            CatalogueError::Rejected(rejected @ Rejected::TooLarge(_)) => {
+            CatalogueError::Rejected(rejected @ Rejected::TooLarge { .. }) => {
                 Self::too_large(rejected.to_string())
             }
             CatalogueError::Rejected(rejected) => Self::invalid(rejected.to_string(), Vec::new()),

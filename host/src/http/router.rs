@@ -17,7 +17,6 @@ use super::problem::Problem;
 use super::{
     Api, auth, evaluations, idempotency, interactions, otlp, plugins, reference_sets, runs, signals, status,
 };
-use crate::catalogue::COMPONENT_BYTES_MAX;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,8 +28,8 @@ use crate::catalogue::COMPONENT_BYTES_MAX;
 )]
 struct Documentation;
 
-fn routes(ingest_max: usize) -> OpenApiRouter<Api> {
-    let component_max = usize::try_from(COMPONENT_BYTES_MAX).unwrap_or(usize::MAX) + 1;
+fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
+    let component_max = usize::try_from(component_bytes_max).unwrap_or(usize::MAX);
     let mut documentation = Documentation::openapi();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     if let Some(components) = &mut documentation.components {
@@ -80,12 +79,14 @@ fn ingest_routes(body_max: usize) -> OpenApiRouter<Api> {
 
 /// The API's description.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes(0).into_openapi()
+    routes(0, 0).into_openapi()
 }
 
 /// The API as a service.
 pub fn router(api: Api) -> Router {
-    let (routes, documentation) = routes(api.app.ingest.settings().body_bytes_max).split_for_parts();
+    let ingest_max = api.app.ingest.settings().body_bytes_max;
+    let (routes, documentation) =
+        routes(api.app.catalogue.component_bytes_max(), ingest_max).split_for_parts();
     let body_max = api.config.body_bytes_max;
     let pages = SwaggerUi::new("/docs").url("/openapi.json", documentation);
     routes

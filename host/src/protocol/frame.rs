@@ -23,6 +23,8 @@ pub const FRAME_BYTES_MAX: u32 = 256 << 20;
 const VERSION: u8 = 1;
 const MAGIC: u8 = 0xA5;
 const HEADER_BYTES: usize = 8;
+/// Room for a body that is kept for the next.
+const BODY_BYTES_KEPT: usize = 16 << 20;
 
 /// Why a frame could not be sent or received.
 #[derive(Debug, thiserror::Error)]
@@ -138,12 +140,17 @@ impl FrameReader {
             (1, Some(descriptor)) => Some(descriptor),
             _ => return Err(FrameError::Garbled("a descriptor is missing or too many".into())),
         };
-        self.body.resize(length as usize, 0);
-        self.socket.read_exact(&mut self.body)?;
+        // What the header says may be a lie: the room grows with what comes.
+        self.body.clear();
+        self.body.reserve((length as usize).min(BODY_BYTES_KEPT));
+        (&self.socket).take(u64::from(length)).read_to_end(&mut self.body)?;
+        if self.body.len() < length as usize {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
         let message =
             postcard::from_bytes(&self.body).map_err(|error| FrameError::Garbled(error.to_string()))?;
         // One huge frame must not hold its memory for the process's life.
-        if self.body.capacity() > 16 << 20 {
+        if self.body.capacity() > BODY_BYTES_KEPT {
             self.body = Vec::new();
         }
         Ok((message, descriptor))

@@ -19,6 +19,8 @@ pub struct PluginSlot(pub u32);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// How deep components may lie in one another.
+    pub component_nesting_max: u32,
     /// Memory of one instance, in bytes.
     pub memory_bytes_max: u64,
     /// Elements of one table.
@@ -44,6 +46,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            component_nesting_max: 16,
             memory_bytes_max: 256 << 20,
             table_elements_max: 200_000,
             stack_bytes_max: 512 << 10,
@@ -92,6 +95,13 @@ pub enum Task<'a> {
     Configure {
         /// Whose.
         plugin: PluginSlot,
+        /// JSON text.
+        config: String,
+    },
+    /// Check a configuration against a plugin's schema. No plugin runs.
+    Validate {
+        /// The schema: JSON text.
+        schema: String,
         /// JSON text.
         config: String,
     },
@@ -192,6 +202,8 @@ pub enum Reply {
     Described(Result<Descriptor, BatchFailure>),
     /// To `Configure`.
     Configured(Result<Result<Vec<Output>, Vec<Problem>>, BatchFailure>),
+    /// To `Validate`: what is wrong with the configuration, or with the schema.
+    Validated(Result<Vec<Problem>, String>),
     /// To `Score`: one entry for each call, in order. A list has one answer
     /// for each item.
     Scored(Vec<Result<Vec<ItemAnswer>, BatchFailure>>),

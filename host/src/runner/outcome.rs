@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::bisect::Fate;
 use super::prepare::ReadyPolicy;
 use crate::domain::completion::{Completion, Presence};
-use crate::domain::plugin::{Cause, Evidence, Output, PluginError, Score, Signal, Unscored, Value};
+use crate::domain::plugin::{self, Cause, Evidence, Output, PluginError, Score, Signal, Unscored, Value};
 use crate::protocol::{ItemAnswer, SessionAnswer};
 use crate::store::{ScoreRow, ScorerOutcomes};
 
@@ -164,11 +164,7 @@ fn detail(
 }
 
 fn shortened(mut unscored: Unscored) -> Unscored {
-    if unscored.message.len() > MESSAGE_BYTES_MAX {
-        let end = unscored.message.floor_char_boundary(MESSAGE_BYTES_MAX);
-        unscored.message.truncate(end);
-        unscored.message.push('…');
-    }
+    unscored.message = plugin::shortened(unscored.message, MESSAGE_BYTES_MAX);
     unscored
 }
 

@@ -8,10 +8,19 @@ use crate::catalogue::CONTRACT;
 use crate::domain::evaluation::{
     CompletionPolicy, Definition, DefinitionProblem, OutputRef, Scorer, find_output,
 };
-use crate::domain::plugin::{Capability, OutputKind};
+use crate::domain::plugin::{Capability, Output, OutputKind, Problem, shortened};
 use crate::domain::run::RunScorer;
+use crate::protocol::BatchFailure;
 use crate::store::StoreError;
 use crate::workers::{Artifact, ScorerCall};
+
+/// Outputs of one scorer: each item has a row for each of them.
+const OUTPUTS_MAX: usize = 256;
+/// Their names, categories and descriptions together: every run keeps them.
+const OUTPUTS_BYTES_MAX: usize = 64 << 10;
+/// What a plugin finds wrong with a configuration.
+const PROBLEMS_MAX: usize = 100;
+const TOLD_BYTES_MAX: usize = 2 << 10;
 
 /// A scorer or an extractor that can run.
 #[derive(Debug, Clone)]
@@ -91,49 +100,36 @@ impl Runner {
             let interface = capability.interface();
             return problem("/plugin", format!("plugin `{}` exports no `{interface}`", descriptor.name));
         }
-        let schema = serde_json::from_str(&descriptor.config_schema_json).unwrap_or_default();
-        if let Ok(schema) = jsonschema::validator_for(&schema) {
-            let found: Vec<_> = schema
-                .iter_errors(&wanted.config)
-                .map(|error| DefinitionProblem {
-                    path: format!("{place}/config{}", error.instance_path()),
-                    message: error.to_string(),
-                })
-                .collect();
-            if !found.is_empty() {
-                return Ok(Err(found));
-            }
-        }
         let artifact = self.shared.catalogue.artifact(plugin.digest).await?;
         let config = wanted.config.to_string();
-        let outputs = match self.shared.workers.configure(&artifact, &config).await {
-            Err(failure) => {
-                let told = failure.unscored.message;
-                return problem("/config", format!("plugin `{}` failed on it: {told}", descriptor.name));
-            }
-            Ok(Err(found)) => {
-                let found = found.into_iter().map(|problem| DefinitionProblem {
-                    path: format!("{place}/config{}", problem.path),
-                    message: problem.message,
-                });
-                return Ok(Err(found.collect()));
-            }
+        let found = |problems: Vec<Problem>| {
+            let told = problems.into_iter().take(PROBLEMS_MAX).map(|problem| DefinitionProblem {
+                path: shortened(format!("{place}/config{}", problem.path), TOLD_BYTES_MAX),
+                message: shortened(problem.message, TOLD_BYTES_MAX),
+            });
+            Ok(Err(told.collect()))
+        };
+        let failed = |failure: BatchFailure| {
+            let told = shortened(failure.unscored.message, TOLD_BYTES_MAX);
+            problem("/config", format!("plugin `{}` failed on it: {told}", descriptor.name))
+        };
+        let workers = &self.shared.workers;
+        let schema = descriptor.config_schema_json.clone();
+        match workers.validate(plugin.digest, schema, config.clone()).await {
+            Err(failure) => return failed(failure),
+            Ok(Ok(problems)) if !problems.is_empty() => return found(problems),
+            // A schema that was right when the plugin was accepted.
+            Ok(_) => {}
+        }
+        let outputs = match workers.configure(&artifact, &config).await {
+            Err(failure) => return failed(failure),
+            Ok(Err(problems)) => return found(problems),
             Ok(Ok(outputs)) => {
                 outputs.into_iter().filter(|output| output.capability == capability).collect::<Vec<_>>()
             }
         };
-        if outputs.is_empty() {
-            return problem("/config", "this configuration gives no output".into());
-        }
-        for (at, output) in outputs.iter().enumerate() {
-            if outputs[..at].iter().any(|other| other.name == output.name) {
-                return problem("/config", format!("the plugin declares output `{}` twice", output.name));
-            }
-            if let OutputKind::Number { low, high } = output.kind
-                && !(low.is_finite() && high.is_finite() && low < high)
-            {
-                return problem("/config", format!("output `{}` has the range [{low}, {high}]", output.name));
-            }
+        if let Err(message) = check_outputs(&outputs) {
+            return problem("/config", message);
         }
         let pinned = RunScorer {
             name: wanted.name().to_owned(),
@@ -154,6 +150,39 @@ impl Runner {
         let config = pinned.config.to_string().into();
         Ok(ReadyPlugin { pinned, artifact, config, batch_max: plugin.descriptor.batch_max })
     }
+}
+
+/// Refuses a declaration that no answer could be held against.
+fn check_outputs(outputs: &[Output]) -> Result<(), String> {
+    if outputs.is_empty() {
+        return Err("this configuration gives no output".into());
+    }
+    if outputs.len() > OUTPUTS_MAX {
+        return Err(format!("the plugin declares {} outputs, over {OUTPUTS_MAX}", outputs.len()));
+    }
+    let bytes: usize = outputs.iter().map(size).sum();
+    if bytes > OUTPUTS_BYTES_MAX {
+        return Err(format!("the plugin's outputs have {bytes} bytes of names, over {OUTPUTS_BYTES_MAX}"));
+    }
+    for (at, output) in outputs.iter().enumerate() {
+        if outputs[..at].iter().any(|other| other.name == output.name) {
+            return Err(format!("the plugin declares output `{}` twice", output.name));
+        }
+        if let OutputKind::Number { low, high } = output.kind
+            && !(low.is_finite() && high.is_finite() && low < high)
+        {
+            return Err(format!("output `{}` has the range [{low}, {high}]", output.name));
+        }
+    }
+    Ok(())
+}
+
+fn size(output: &Output) -> usize {
+    let names = match &output.kind {
+        OutputKind::Category(names) => names.iter().map(String::len).sum(),
+        OutputKind::Number { .. } | OutputKind::Boolean => 0,
+    };
+    output.name.len() + output.description.as_ref().map_or(0, String::len) + names
 }
 
 /// Finds each output that a rule names.

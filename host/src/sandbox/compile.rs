@@ -3,11 +3,12 @@
 use wasmtime::component::Component;
 
 use super::engine::config;
-use super::{Refused, imports};
+use super::{Refused, imports, nesting};
 use crate::protocol::Limits;
 
-/// Checks a component's exports and imports and compiles it.
+/// Checks a component's nesting, exports and imports and compiles it.
 pub fn compile(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Refused> {
+    nesting::check(bytes, limits.component_nesting_max)?;
     let engine = wasmtime::Engine::new(&config(limits))
         .map_err(|error| Refused(format!("failed to start the compiler: {error:#}")))?;
     let component = Component::from_binary(&engine, bytes)

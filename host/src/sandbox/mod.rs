@@ -11,6 +11,7 @@ mod convert;
 mod engine;
 mod guest;
 mod imports;
+mod nesting;
 mod plugin;
 mod printed;
 

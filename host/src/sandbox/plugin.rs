@@ -200,28 +200,29 @@ fn explain(
     limits: &Limits,
     deadline_ms: u32,
 ) -> BatchFailure {
-    let last_words = last_words(log);
-    let (cause, message) = match error.downcast_ref::<Trap>() {
+    let told = format!("{error:#}");
+    let trap = error.downcast_ref::<Trap>();
+    let (cause, message) = match trap {
         Some(Trap::Interrupt) => (Cause::Timeout, format!("no answer within {deadline_ms} ms")),
         _ if memory_denied => (
             Cause::OutOfMemory,
             format!("asked for more than {} MiB of memory", limits.memory_bytes_max >> 20),
         ),
+        _ if told.contains("fuel allocated for hostcalls") => (
+            Cause::WrongShape,
+            format!("handed over more than {} bytes in one call", limits.answer_bytes_max),
+        ),
+        _ if told.contains("store handle limit exceeded") => {
+            (Cause::Trap, format!("held more than {} handles", limits.handles_max))
+        }
         Some(Trap::StackOverflow) => {
             (Cause::Trap, format!("used more than {} KiB of stack", limits.stack_bytes_max >> 10))
         }
-        trap => {
-            let told = match (last_words, trap) {
-                (Some(words), _) => words,
-                (None, Some(trap)) => trap.to_string(),
-                (None, None) => format!("{error:#}"),
-            };
-            if told.contains("fuel allocated for hostcalls") {
-                (Cause::WrongShape, format!("the answer is over {} bytes", limits.answer_bytes_max))
-            } else {
-                (Cause::Trap, told)
-            }
-        }
+        _ => match (last_words(log), trap) {
+            (Some(words), _) => (Cause::Trap, words),
+            (None, Some(trap)) => (Cause::Trap, trap.to_string()),
+            (None, None) => (Cause::Trap, told),
+        },
     };
     failure(cause, message)
 }

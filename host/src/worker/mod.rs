@@ -5,6 +5,7 @@
 
 mod compile;
 mod run;
+mod schema;
 
 use std::io;
 use std::os::unix::net::UnixStream;

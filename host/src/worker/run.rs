@@ -8,7 +8,7 @@ use std::process;
 use std::sync::mpsc;
 use std::thread;
 
-use super::{Confinement, WorkerError, inherited_connection};
+use super::{Confinement, WorkerError, inherited_connection, schema};
 use crate::domain::interaction::{Answer, Item};
 use crate::domain::plugin::{Cause, PluginError, PluginErrorKind, Unscored};
 use crate::protocol::{
@@ -126,6 +126,7 @@ impl Plugins {
             Task::Configure { plugin, config } => {
                 Reply::Configured(self.call(plugin, |plugin, engine| plugin.configure(engine, &config)))
             }
+            Task::Validate { schema, config } => Reply::Validated(schema::validate(&schema, &config)),
             Task::Score { items, calls } => {
                 Reply::Scored(self.batch(items.into_owned(), read_item, &calls, Plugin::score))
             }

@@ -2,7 +2,12 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Settings;
 use super::artifacts::sealed_memory;
@@ -26,50 +31,69 @@ pub enum CompileError {
     Process(String),
 }
 
+/// Why there is no artifact, before it is known how the process ended.
+enum Ended {
+    Refused(String),
+    Closed,
+    Process(String),
+}
+
+impl<E: std::error::Error> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Process(error.to_string())
+    }
+}
+
 /// Starts a process, gives it the component, waits for the artifact.
 pub fn compile(settings: &Settings, component: &[u8]) -> Result<Vec<u8>, CompileError> {
-    let process = |error: &dyn std::fmt::Display| CompileError::Process(error.to_string());
-    let source = sealed_memory("component", component).map_err(|error| process(&error))?;
-    let (mut child, socket) = spawn(settings, Role::Compiler).map_err(|error| process(&error))?;
-    let answer = (|| {
-        socket.set_read_timeout(Some(settings.compile_timeout)).map_err(|error| process(&error))?;
-        let mut connection = Connection::new(socket).map_err(|error| process(&error))?;
-        connection
-            .writer
-            .send(&ToWorker::Compile(settings.limits.clone()), Some(source.as_fd()))
-            .map_err(|error| process(&error))?;
-        match connection.reader.receive() {
-            Ok((FromWorker::Compiled(Ok(())), Some(artifact))) => {
-                let mut bytes = Vec::new();
-                let mut artifact = File::from(artifact);
-                artifact.rewind().map_err(|error| process(&error))?;
-                artifact
-                    .take(ARTIFACT_BYTES_MAX + 1)
-                    .read_to_end(&mut bytes)
-                    .map_err(|error| process(&error))?;
-                if bytes.len() as u64 > ARTIFACT_BYTES_MAX {
-                    return Err(CompileError::Refused(format!(
-                        "compiles to more than {} MiB",
-                        ARTIFACT_BYTES_MAX >> 20
-                    )));
-                }
-                Ok(bytes)
-            }
-            Ok((FromWorker::Compiled(Err(reason)), _)) => Err(CompileError::Refused(reason)),
-            Ok(_) => Err(CompileError::Process("it spoke out of turn".into())),
-            Err(FrameError::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                Err(CompileError::TimedOut(settings.compile_timeout.as_secs()))
-            }
-            Err(FrameError::Closed) => {
-                let status = child.wait().map_err(|error| process(&error))?;
-                let most = settings.compile_memory_bytes_max >> 20;
-                Err(CompileError::Process(format!("it ended ({status}); it may use {most} MiB of memory")))
-            }
-            Err(error) => Err(process(&error)),
+    let process = |error: std::io::Error| CompileError::Process(error.to_string());
+    let source = sealed_memory("component", component).map_err(process)?;
+    let (mut child, socket) = spawn(settings, Role::Compiler).map_err(process)?;
+    let (finished, waiting) = channel::<()>();
+    let (id, timeout) = (child.id(), settings.compile_timeout);
+    // The time is watched from outside: a process that was broken into could
+    // answer a byte at a time.
+    let watch = thread::spawn(move || {
+        let timed_out = waiting.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout);
+        if timed_out && let Some(id) = Pid::from_raw(id as i32) {
+            // Nobody has waited for the process, so the id is still its own.
+            kill_process(id, Signal::KILL).ok();
         }
-    })();
+        timed_out
+    });
+    let answer = converse(settings, &source, socket);
+    drop(finished);
+    let timed_out = watch.join().unwrap_or(false);
     // It has nothing left to do; waiting keeps no zombie.
     child.kill().ok();
-    child.wait().ok();
-    answer
+    let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+    answer.map_err(|ended| match ended {
+        _ if timed_out => CompileError::TimedOut(timeout.as_secs()),
+        Ended::Refused(reason) => CompileError::Refused(reason),
+        Ended::Process(reason) => CompileError::Process(reason),
+        Ended::Closed => CompileError::Process(format!(
+            "it ended ({status}); it may use {} MiB of memory",
+            settings.compile_memory_bytes_max >> 20
+        )),
+    })
+}
+
+fn converse(settings: &Settings, component: &OwnedFd, socket: UnixStream) -> Result<Vec<u8>, Ended> {
+    let mut connection = Connection::new(socket)?;
+    connection.writer.send(&ToWorker::Compile(settings.limits.clone()), Some(component.as_fd()))?;
+    let artifact = match connection.reader.receive() {
+        Ok((FromWorker::Compiled(Ok(())), Some(artifact))) => artifact,
+        Ok((FromWorker::Compiled(Err(reason)), _)) => return Err(Ended::Refused(reason)),
+        Ok(_) => return Err(Ended::Process("it spoke out of turn".into())),
+        Err(FrameError::Closed) => return Err(Ended::Closed),
+        Err(error) => return Err(error.into()),
+    };
+    let mut artifact = File::from(artifact);
+    artifact.rewind()?;
+    let mut bytes = Vec::new();
+    artifact.take(ARTIFACT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > ARTIFACT_BYTES_MAX {
+        return Err(Ended::Refused(format!("compiles to more than {} MiB", ARTIFACT_BYTES_MAX >> 20)));
+    }
+    Ok(bytes)
 }

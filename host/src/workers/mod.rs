@@ -137,6 +137,7 @@ struct Job {
 enum Work {
     Describe(Arc<Artifact>),
     Configure { plugin: Arc<Artifact>, config: String },
+    Validate { plugin: Digest, schema: String, config: String },
     Score { items: Arc<[JobItem]>, calls: Vec<ScorerCall> },
     Extract { sessions: Arc<[JobSession]>, calls: Vec<ScorerCall> },
 }
@@ -145,6 +146,7 @@ impl Work {
     fn plugins(&self) -> impl Iterator<Item = Digest> {
         let (one, several) = match self {
             Self::Describe(plugin) | Self::Configure { plugin, .. } => (Some(plugin.digest()), &[][..]),
+            Self::Validate { plugin, .. } => (Some(*plugin), &[][..]),
             Self::Score { calls, .. } | Self::Extract { calls, .. } => (None, calls.as_slice()),
         };
         one.into_iter().chain(several.iter().map(|call| call.plugin.digest()))
@@ -253,6 +255,20 @@ impl Workers {
         let work = Work::Configure { plugin: Arc::clone(plugin), config: config.to_owned() };
         match self.submit(work).await? {
             Reply::Configured(configured) => configured,
+            _ => Err(mismatched()),
+        }
+    }
+
+    /// Checks a configuration against a plugin's schema: what is wrong with it,
+    /// or with the schema. A schema is the plugin's, and may take forever.
+    pub async fn validate(
+        &self,
+        plugin: Digest,
+        schema: String,
+        config: String,
+    ) -> Result<Result<Vec<Problem>, String>, BatchFailure> {
+        match self.submit(Work::Validate { plugin, schema, config }).await? {
+            Reply::Validated(validated) => Ok(validated),
             _ => Err(mismatched()),
         }
     }

@@ -16,7 +16,7 @@ use crate::protocol::{Connection, FrameWriter, FromWorker, ToWorker};
 pub struct WorkerProcess {
     child: Child,
     /// What it says; closed when it has gone.
-    pub said: mpsc::UnboundedReceiver<FromWorker>,
+    pub said: mpsc::Receiver<FromWorker>,
     frames: blocking::Sender<Frame>,
 }
 
@@ -33,6 +33,9 @@ pub enum Role {
 
 /// What a child may write to its standard error before it is heard no more.
 const ERRORS_BYTES_MAX: u64 = 64 << 10;
+
+/// Messages of a worker that wait to be read; one may be as large as a frame.
+const HEARD_MAX: usize = 4;
 
 type Start = (Command, blocking::Sender<io::Result<Child>>);
 
@@ -94,13 +97,13 @@ impl WorkerProcess {
     pub fn start(settings: &Settings) -> io::Result<Self> {
         let (child, socket) = spawn(settings, Role::Worker)?;
         let Connection { mut reader, mut writer } = Connection::new(socket)?;
-        let (heard, said) = mpsc::unbounded_channel();
+        let (heard, said) = mpsc::channel(HEARD_MAX);
         let (frames, queued) = blocking::channel::<Frame>();
         let id = child.id();
         thread::Builder::new().name("worker-reader".into()).spawn(move || {
             // Whatever ends the conversation, the closed channel tells it.
             while let Ok((message, None)) = reader.receive() {
-                if heard.send(message).is_err() {
+                if heard.blocking_send(message).is_err() {
                     break;
                 }
             }

@@ -15,7 +15,7 @@ use crate::domain::digest::Digest;
 use crate::domain::plugin::Cause;
 use crate::fault;
 use crate::protocol::{
-    Call, FromWorker, JobId, JobSession, LogLine, LoggedLevel, PluginSlot, Task, ToWorker,
+    Call, FromWorker, JobId, JobSession, Limits, LogLine, LoggedLevel, PluginSlot, Task, ToWorker,
 };
 
 /// A worker works on one job while the next already waits in its queue.
@@ -27,6 +27,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How much later than its guest's deadline a worker may answer before it is
 /// taken for hanging: loading a plugin and decoding count here.
 const GRACE: Duration = Duration::from_secs(5);
+/// The line in which a worker counts those that it dropped.
+const DROPPED_LINE_BYTES_MAX: usize = 100;
 /// Between two starts that failed.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
@@ -44,6 +46,8 @@ struct InFlight {
     allowed: Duration,
     /// When it is taken for hanging; known once it started.
     overdue_at: Option<Instant>,
+    /// Calls that may still log.
+    logs_left: usize,
 }
 
 /// A started worker and what it has.
@@ -174,7 +178,12 @@ impl Running {
                             started.overdue_at = Some(Instant::now() + started.allowed + GRACE);
                         }
                     }
-                    Some(FromWorker::Logged(slot, lines)) => self.log(slot, lines),
+                    Some(FromWorker::Logged(slot, lines)) => {
+                        if !self.log(&settings.limits, slot, lines) {
+                            let message = "the worker logged more than it may".into();
+                            return Ended::Lost { cause: Cause::WorkerDied, message };
+                        }
+                    }
                     Some(FromWorker::Finished(id, reply)) => {
                         fault::point("job-answered");
                         match self.in_flight.pop_front() {
@@ -242,6 +251,11 @@ impl Running {
                 self.process.send(move |writer| writer.send(&ToWorker::Do(id, task), None).is_ok());
                 limits.deadline_ms(1)
             }
+            Work::Validate { schema, config, .. } => {
+                let task = Task::Validate { schema: schema.clone(), config: config.clone() };
+                self.process.send(move |writer| writer.send(&ToWorker::Do(id, task), None).is_ok());
+                limits.deadline_ms(1)
+            }
             Work::Score { items, calls } => {
                 let allowed_ms = limits.deadline_ms(items.len()).saturating_mul(calls.len() as u32);
                 let items = Arc::clone(items);
@@ -265,7 +279,8 @@ impl Running {
             }
         };
         let allowed = Duration::from_millis(u64::from(allowed_ms));
-        self.in_flight.push_back(InFlight { id, job, allowed, overdue_at: None });
+        let logs_left = job.work.plugins().count();
+        self.in_flight.push_back(InFlight { id, job, allowed, overdue_at: None, logs_left });
         fault::point("job-sent");
     }
 
@@ -277,12 +292,24 @@ impl Running {
             .collect()
     }
 
-    /// Passes on what a plugin logged.
-    fn log(&self, slot: PluginSlot, lines: Vec<LogLine>) {
+    /// Passes on what a plugin logged. A worker has cut it already; one that was
+    /// broken into has not, and is not to fill the disk: answers whether all is well.
+    fn log(&mut self, limits: &Limits, slot: PluginSlot, lines: Vec<LogLine>) -> bool {
+        let bytes: usize = lines.iter().map(|line| line.message.len()).sum();
+        // The line that counts the dropped ones comes on top.
+        let within = lines.len() <= limits.log_lines_max as usize + 1
+            && bytes <= limits.log_bytes_max as usize + DROPPED_LINE_BYTES_MAX;
+        let expected = self.in_flight.front_mut().filter(|first| first.overdue_at.is_some());
+        let Some(calls_left) = expected.map(|first| &mut first.logs_left).filter(|left| within && **left > 0)
+        else {
+            return false;
+        };
+        *calls_left -= 1;
         let digest =
             self.slots.iter().find(|(_, known)| **known == slot).map(|(digest, _)| digest.to_string());
         let plugin = digest.unwrap_or_default();
         for LogLine { level, message } in lines {
+            let message = one_line(&message);
             match level {
                 LoggedLevel::Debug => tracing::debug!(target: "plugin", digest = plugin, "{message}"),
                 LoggedLevel::Info => tracing::info!(target: "plugin", digest = plugin, "{message}"),
@@ -290,6 +317,7 @@ impl Running {
                 LoggedLevel::Error => tracing::error!(target: "plugin", digest = plugin, "{message}"),
             }
         }
+        true
     }
 
     /// The slot where the worker has this plugin; hands it over where it has not.
@@ -313,5 +341,28 @@ impl Running {
         self.slot_order.push_back(digest);
         self.process.load(slot, Arc::clone(plugin));
         slot
+    }
+}
+
+/// A plugin's line as one line of the log: it cannot pass for a line of ours.
+fn one_line(message: &str) -> String {
+    let mut shown = String::with_capacity(message.len());
+    for character in message.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_plugin_cannot_pass_for_two() {
+        assert_eq!(one_line("schön\n2020 ERROR \u{1b}[31mforged"), "schön\\n2020 ERROR \\u{1b}[31mforged");
     }
 }

@@ -1,5 +1,6 @@
 //! The real binary, serving on a free port, and a client of it.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -57,6 +58,21 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Its worker processes, compilers aside.
+    pub fn worker_processes(&self) -> Vec<u32> {
+        let id = self.process_id();
+        let children = fs::read_dir(format!("/proc/{id}/task")).expect("the daemon lives").flat_map(|task| {
+            let path = task.expect("readable").path().join("children");
+            let children = fs::read_to_string(path).unwrap_or_default();
+            children.split_whitespace().map(|id| id.parse().expect("an id")).collect::<Vec<u32>>()
+        });
+        let is_worker = |id: &u32| {
+            fs::read(format!("/proc/{id}/cmdline"))
+                .is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"worker"))
+        };
+        children.filter(is_worker).collect()
+    }
+
     /// As if the power failed.
     pub fn kill(mut self) {
         self.child.kill().expect("killed");
@@ -102,8 +118,8 @@ impl Daemon {
     /// Drops a component into the watched folder and waits until it is listed.
     pub async fn drop_plugin(&self, file: &str, component: &[u8]) -> Value {
         let staging = self.data_dir.join(format!(".{file}"));
-        std::fs::write(&staging, component).expect("written");
-        std::fs::rename(&staging, self.data_dir.join("plugins").join(file)).expect("dropped");
+        fs::write(&staging, component).expect("written");
+        fs::rename(&staging, self.data_dir.join("plugins").join(file)).expect("dropped");
         for _ in 0..1200 {
             let list = self.get("/v1/plugins").await;
             let files = list["files"].as_array().expect("a list");

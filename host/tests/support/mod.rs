@@ -1,7 +1,9 @@
 //! What the integration tests share: built components and running workers.
 #![expect(dead_code, reason = "each test file uses its own part")]
 
+pub mod components;
 pub mod daemon;
+pub mod memory;
 
 use std::fs;
 use std::path::{Path, PathBuf};

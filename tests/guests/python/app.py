@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import time
 
 from componentize_py_types import Err, Ok
@@ -19,6 +20,12 @@ def attempt(query):
             return repr(dict(os.environ))
         elif query == "socket":
             socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect(("127.0.0.1", 80))
+        elif query == "subprocess":
+            subprocess.run(["/bin/true"], check=True)
+        elif query == "system":
+            os.system("true")
+        elif query == "fork":
+            os.fork()
         elif query == "print":
             print("printed by python")
         elif query == "time":
@@ -33,7 +40,7 @@ def attempt(query):
             while True:
                 hoard.append(bytearray(1 << 20))
         return "done"
-    except OSError as error:
+    except (AttributeError, OSError) as error:
         return f"{type(error).__name__}: {error}"
 
 

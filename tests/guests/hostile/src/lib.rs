@@ -4,21 +4,41 @@
 
 use assay::plugin::types::{Interaction, PluginError, Score, Session, Signal, Value};
 use exports::assay::plugin::{extraction, lifecycle, scoring};
+use exports::local::hostile::hoard;
 use serde::Deserialize;
 
 wit_bindgen::generate!({
     path: "../../../wit/v0.1.0",
     inline: "
-        package assay:hostile;
+        package local:hostile;
+
+        // A resource of its own, to hoard handles of.
+        interface hoard {
+            resource thing;
+        }
 
         world hostile {
             include assay:plugin/scorer@0.1.0;
             include assay:plugin/extractor@0.1.0;
+            export hoard;
         }
     ",
-    world: "assay:hostile/hostile",
+    world: "local:hostile/hostile",
     generate_all,
 });
+
+/// What `describe` and `configure` lie about; see `lie`. They take no
+/// configuration, so tests write another word over this one in the component.
+static LIE: [u8; 48] = *b"assay-hostile-lies-about:nothing                ";
+
+/// The word after the colon.
+fn lie() -> String {
+    // Volatile, or the compiler would know the word that stands here.
+    // SAFETY: it is a reference to a static.
+    let bytes = unsafe { std::ptr::read_volatile(&LIE) };
+    let text = String::from_utf8_lossy(&bytes);
+    text.split_once(':').map_or("", |(_, word)| word).trim_end().to_owned()
+}
 
 #[derive(Deserialize)]
 #[serde(default)]
@@ -29,18 +49,33 @@ struct Config {
     on: Option<String>,
     /// Work for each well-behaved item, in rounds of a small loop.
     rounds: u64,
+    /// The output is a number in [0, 1] instead of yes or no.
+    number: bool,
+    /// Outputs that are declared and never given.
+    more: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { how: "no".into(), on: None, rounds: 0 }
+        Self { how: "no".into(), on: None, rounds: 0, number: false, more: 0 }
     }
 }
 
 struct Hostile;
+struct Thing;
+
+impl hoard::Guest for Hostile {
+    type Thing = Thing;
+}
+
+impl hoard::GuestThing for Thing {}
+
+fn plain(value: Value) -> Score {
+    Score { output: "fine".into(), value, reason: None, evidence: Vec::new(), extra_json: None }
+}
 
 fn score(value: Value) -> Result<Vec<Score>, PluginError> {
-    Ok(vec![Score { output: "fine".into(), value, reason: None, evidence: Vec::new(), extra_json: None }])
+    Ok(vec![plain(value)])
 }
 
 fn misbehave(how: &str) -> Result<Vec<Score>, PluginError> {
@@ -54,6 +89,13 @@ fn misbehave(how: &str) -> Result<Vec<Score>, PluginError> {
                 hoard.push(std::hint::black_box(vec![1_u8; 1 << 20]));
             }
         }
+        "fill" => {
+            let mut room = vec![0_u8; 100 << 20];
+            for byte in 0_u8.. {
+                std::hint::black_box(&mut room).fill(byte);
+            }
+            score(Value::Boolean(true))
+        }
         "recurse" => {
             #[expect(unconditional_recursion, reason = "that is the point")]
             fn down(depth: u64) -> u64 {
@@ -62,20 +104,30 @@ fn misbehave(how: &str) -> Result<Vec<Score>, PluginError> {
             }
             score(Value::Number(down(0) as f64))
         }
+        "leak" => loop {
+            std::mem::forget(hoard::Thing::new(Thing));
+        },
         "panic" => panic!("the item is poison"),
         "nan" => score(Value::Number(f64::NAN)),
+        "out-of-range" => score(Value::Number(1.5)),
+        "infinite" => score(Value::Number(f64::INFINITY)),
+        "category" => score(Value::Category("surprise".into())),
         "huge" => score(Value::Category("x".repeat(128 << 20))),
-        "undeclared" => Ok(vec![Score {
-            output: "surprise".into(),
-            value: Value::Boolean(true),
-            reason: None,
-            evidence: Vec::new(),
-            extra_json: None,
-        }]),
+        // As much as is let through, to see what it costs the host.
+        "large" => score(Value::Category("x".repeat(30 << 20))),
+        "twice" => Ok(vec![plain(Value::Boolean(true)), plain(Value::Boolean(false))]),
+        "nothing" => Ok(Vec::new()),
+        "no-json" => Ok(vec![Score { extra_json: Some("{".into()), ..plain(Value::Boolean(true)) }]),
+        "long-reason" => Ok(vec![Score { reason: Some("x".repeat(1 << 20)), ..plain(Value::Boolean(true)) }]),
+        "undeclared" => Ok(vec![Score { output: "surprise".into(), ..plain(Value::Boolean(true)) }]),
         "log" => {
-            for line in 0..1_000_000 {
+            for line in 0..100_000 {
                 assay::plugin::log::write(assay::plugin::log::Level::Info, &format!("line {line}"));
             }
+            score(Value::Boolean(true))
+        }
+        "long-line" => {
+            assay::plugin::log::write(assay::plugin::log::Level::Info, &"x".repeat(128 << 20));
             score(Value::Boolean(true))
         }
         "error" => Err(PluginError::Internal("a fault of my own".into())),
@@ -84,31 +136,77 @@ fn misbehave(how: &str) -> Result<Vec<Score>, PluginError> {
     }
 }
 
+/// A schema of a few kilobytes that takes 2^60 steps to validate against.
+fn schema_bomb() -> String {
+    let levels: Vec<_> = (0..60)
+        .map(|level| {
+            let next = level + 1;
+            format!(r##""d{level}":{{"allOf":[{{"$ref":"#/$defs/d{next}"}},{{"$ref":"#/$defs/d{next}"}}]}}"##)
+        })
+        .collect();
+    format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d60":{{"type":"object"}}}}}}"##, levels.join(","))
+}
+
 impl lifecycle::Guest for Hostile {
     fn describe() -> lifecycle::Descriptor {
         std::panic::set_hook(Box::new(|_| {}));
-        lifecycle::Descriptor {
+        let mut descriptor = lifecycle::Descriptor {
             name: "hostile".into(),
             version: "0.1.0".into(),
             title: "Misbehaves as its configuration says".into(),
             deterministic: true,
             config_schema_json: r#"{"type":"object"}"#.into(),
             batch_max: 512,
+        };
+        match lie().as_str() {
+            "name" => descriptor.name = "Not A Name\n".into(),
+            "huge-name" => descriptor.name = "x".repeat(20 << 20),
+            "version" => descriptor.version = "x".repeat(20 << 20),
+            "huge-title" => descriptor.title = "x".repeat(20 << 20),
+            "no-batch" => descriptor.batch_max = 0,
+            "schema" => descriptor.config_schema_json = "{".into(),
+            "huge-schema" => {
+                descriptor.config_schema_json = format!(r#"{{"description":"{}"}}"#, "x".repeat(20 << 20));
+            }
+            "schema-bomb" => descriptor.config_schema_json = schema_bomb(),
+            _ => {}
         }
+        descriptor
     }
 
-    fn configure(_config: String) -> Result<Vec<lifecycle::Output>, Vec<lifecycle::Problem>> {
-        let output = |name: &str, capability| lifecycle::Output {
-            name: name.into(),
-            capability,
-            kind: lifecycle::OutputKind::Boolean,
+    fn configure(config: String) -> Result<Vec<lifecycle::Output>, Vec<lifecycle::Problem>> {
+        let config: Config = serde_json::from_str(&config)
+            .map_err(|error| vec![lifecycle::Problem { path: String::new(), message: error.to_string() }])?;
+        let output = |name: String, kind| lifecycle::Output {
+            name,
+            capability: lifecycle::Capability::Score,
+            kind,
             direction: lifecycle::Direction::HigherIsBetter,
             description: None,
         };
-        Ok(vec![
-            output("fine", lifecycle::Capability::Score),
-            output("fine-too", lifecycle::Capability::Signal),
-        ])
+        let range = |low, high| lifecycle::OutputKind::Number(lifecycle::Range { low, high });
+        let kind = if config.number { range(0.0, 1.0) } else { lifecycle::OutputKind::Boolean };
+        let more =
+            (0..config.more).map(|index| output(format!("more-{index}"), lifecycle::OutputKind::Boolean));
+        let mut outputs: Vec<_> = [output("fine".into(), kind)].into_iter().chain(more).collect();
+        outputs.push(lifecycle::Output {
+            capability: lifecycle::Capability::Signal,
+            ..output("fine-too".into(), lifecycle::OutputKind::Boolean)
+        });
+        match lie().as_str() {
+            "range" => outputs[0].kind = range(1.0, 0.0),
+            "endless-range" => outputs[0].kind = range(0.0, f64::INFINITY),
+            "same-output" => outputs.push(output("fine".into(), lifecycle::OutputKind::Boolean)),
+            "huge-output" => outputs[0].name = "x".repeat(20 << 20),
+            "problems" => {
+                return Err((0..50_000)
+                    .map(|index| lifecycle::Problem { path: format!("/{index}"), message: "x".repeat(100) })
+                    .collect());
+            }
+            "capability" => outputs[0].capability = lifecycle::Capability::Label,
+            _ => {}
+        }
+        Ok(outputs)
     }
 }
 
@@ -128,6 +226,7 @@ impl Config {
 impl scoring::Guest for Hostile {
     fn score_batch(config: String, items: Vec<Interaction>) -> Vec<Result<Vec<Score>, PluginError>> {
         let config = Config::read(&config);
+        let good = || if config.number { Value::Number(1.0) } else { Value::Boolean(true) };
         let mut answers = Vec::new();
         for item in items {
             if config.is_poison(&item) {
@@ -140,7 +239,7 @@ impl scoring::Guest for Hostile {
             for round in 0..config.rounds {
                 std::hint::black_box(round);
             }
-            answers.push(score(Value::Boolean(true)));
+            answers.push(score(good()));
         }
         answers
     }
