@@ -117,3 +117,17 @@ async fn component_nesting_max_bounds_components_and_others_bound_what_else_nest
     let refused = workers.compile(many).await.expect_err("too many").to_string();
     assert!(refused.contains("401") && refused.contains("400"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_memory_bytes_max_bounds_the_process_around_the_plugin() {
+    // Enough for the engine, but not for the 256 MiB that a plugin may have.
+    let settings = Settings { count: 1, worker_memory_bytes_max: 320 << 20, ..settings() };
+    let workers = Workers::start(settings).await.expect("workers start");
+    let plugin = artifact(&workers, &component("hostile")).await;
+    for (query, fails) in [("poison", true), ("fine", false)] {
+        let calls = vec![call(&plugin, r#"{"how":"allocate","on":"poison"}"#)];
+        let outcome = workers.score(items(&[query]), calls).await;
+        let failed = !outcome.is_ok_and(|outcome| outcome[0].is_ok());
+        assert_eq!(failed, fails, "{query}");
+    }
+}
