@@ -1,6 +1,6 @@
 //! What a plugin's function may return, and how it becomes the contract's list.
 
-use crate::{Label, OutputKind, PluginError, Range, Score, Signal, Value};
+use crate::{Label, OutputKind, PluginError, Range, Score, Signal};
 
 /// What a scorer's function may return.
 pub trait ScorerAnswer {
@@ -52,9 +52,7 @@ macro_rules! plain_value {
 
         impl ExtractorAnswer for $type {
             fn into_signals(self, output: &str) -> Result<Vec<Signal>, PluginError> {
-                let value = Value::from(self);
-                let output = output.to_owned();
-                Ok(vec![Signal { output, interaction_id: None, value, reason: None, extra_json: None }])
+                Ok(vec![Signal::new(output, self)])
             }
         }
 

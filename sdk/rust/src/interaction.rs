@@ -1,6 +1,6 @@
 //! Constructors of the contract's records, for tests above all.
 
-use crate::{Interaction, Label, PluginError, Score, Session, Timing, Usage, Value};
+use crate::{Event, Interaction, Label, PluginError, Score, Session, Signal, Timing, Usage, Value};
 
 impl Interaction {
     /// A query and its answer; all else is missing.
@@ -37,6 +37,19 @@ impl Interaction {
     /// With acceptable answers.
     pub fn with_expected<T: Into<String>>(mut self, expected: impl IntoIterator<Item = T>) -> Self {
         self.expected = expected.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// With an id, which events and signals name.
+    pub fn with_id(mut self, id: impl Into<String>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// With its start and how long the whole answer took, in microseconds.
+    pub fn at(mut self, started_at_us: i64, total_us: u64) -> Self {
+        self.timing.started_at_us = Some(started_at_us);
+        self.timing.total_us = Some(total_us);
         self
     }
 }
@@ -83,6 +96,57 @@ impl Session {
             events: Vec::new(),
             extra_json: None,
         }
+    }
+
+    /// With what the user did, in order of time.
+    pub fn with_events(mut self, events: impl IntoIterator<Item = Event>) -> Self {
+        self.events = events.into_iter().collect();
+        self
+    }
+}
+
+impl Event {
+    /// Something that the user did, at an instant in microseconds; it names no
+    /// interaction.
+    pub fn new(kind: impl Into<String>, at_us: i64) -> Self {
+        Self { at_us, kind: kind.into(), interaction_id: None, value_json: None }
+    }
+
+    /// About the interaction with this id.
+    pub fn about(mut self, interaction_id: impl Into<String>) -> Self {
+        self.interaction_id = Some(interaction_id.into());
+        self
+    }
+
+    /// With a value: JSON text.
+    pub fn with_value(mut self, json: impl Into<String>) -> Self {
+        self.value_json = Some(json.into());
+        self
+    }
+}
+
+impl Signal {
+    /// A signal about the whole session, with nothing beside its value.
+    pub fn new(output: impl Into<String>, value: impl Into<Value>) -> Self {
+        Self {
+            output: output.into(),
+            interaction_id: None,
+            value: value.into(),
+            reason: None,
+            extra_json: None,
+        }
+    }
+
+    /// About the interaction with this id, which is one of the session's.
+    pub fn about(mut self, interaction_id: impl Into<String>) -> Self {
+        self.interaction_id = Some(interaction_id.into());
+        self
+    }
+
+    /// With a reason for people.
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
     }
 }
 

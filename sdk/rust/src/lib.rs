@@ -35,8 +35,8 @@ pub mod runtime;
 pub use answers::{ClassifierAnswer, ExtractorAnswer, ScorerAnswer, SingleOutput, SingleSignal};
 pub use assay_plugin_macros::{classifier, extractor, scorer};
 pub use bindings::assay::plugin::types::{
-    Document, Event, Evidence, Interaction, Label, Message, PluginError, Role, Score, Session, Signal,
-    Timing, ToolCall, Usage, Value,
+    Document, Event, Evidence, Interaction, Label, Media, Message, Part, PluginError, Role, Score, Session,
+    Signal, Timing, ToolCall, Usage, Value,
 };
 pub use outputs::{Capability, Descriptor, Direction, Output, OutputKind, Problem, Range};
 #[doc(hidden)]
@@ -45,8 +45,8 @@ pub use wit_bindgen;
 /// What a plugin needs, in one line.
 pub mod prelude {
     pub use crate::{
-        Capability, Direction, Evidence, Interaction, Label, Output, OutputKind, PluginError, Problem, Range,
-        Score, Session, Signal, Value, classifier, extractor, log, scorer,
+        Capability, Direction, Event, Evidence, Interaction, Label, Output, OutputKind, PluginError, Problem,
+        Range, Score, Session, Signal, Value, classifier, extractor, log, scorer,
     };
     pub use schemars::JsonSchema;
     pub use serde::Deserialize;

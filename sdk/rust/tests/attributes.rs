@@ -88,6 +88,69 @@ mod visits {
     }
 }
 
+mod visit {
+    use assay_plugin::prelude::*;
+
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Config {
+        questions_max: f64,
+    }
+
+    /// Whether the user copied each answer, and how many questions the visit had
+    #[extractor(outputs = outputs)]
+    pub fn visit(config: &Config, session: &Session) -> Vec<Signal> {
+        let copied = |item: &Interaction| {
+            session
+                .events
+                .iter()
+                .any(|event| event.kind == "copied" && event.interaction_id.as_ref() == Some(&item.id))
+        };
+        let mut signals: Vec<_> = session
+            .interactions
+            .iter()
+            .map(|item| Signal::new("copied", copied(item)).about(&item.id))
+            .collect();
+        let questions = (session.interactions.len() as f64).min(config.questions_max);
+        signals.push(Signal::new("questions", questions).because("counted"));
+        signals
+    }
+
+    fn outputs(config: &Config) -> Vec<Output> {
+        let output = |name: &str, kind| Output {
+            name: name.into(),
+            capability: Capability::Signal,
+            kind,
+            direction: Direction::Neutral,
+            description: None,
+        };
+        let count = OutputKind::Number(Range { low: 0.0, high: config.questions_max });
+        vec![output("copied", OutputKind::Boolean), output("questions", count)]
+    }
+}
+
+#[test]
+fn an_extractor_gives_several_outputs_about_interactions_and_the_session() {
+    let config = r#"{"questions_max":9.0}"#;
+    let outputs = visit::plugin::configure(config).expect("valid");
+    assert_eq!(
+        outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(),
+        ["copied", "questions"]
+    );
+    assert_eq!(outputs[1].kind, OutputKind::Number(Range { low: 0.0, high: 9.0 }));
+    let session = Session::new(["a", "b"].map(|id| Interaction::new("q", "a").with_id(id).at(5, 2)))
+        .with_events([Event::new("copied", 9).about("b").with_value("1")]);
+    assert_eq!(session.interactions[0].timing.started_at_us, Some(5));
+    let signals = visit::plugin::extract_batch(config, &[session]);
+    assert_eq!(
+        signals[0].as_ref().expect("extracted"),
+        &[
+            Signal::new("copied", false).about("a"),
+            Signal::new("copied", true).about("b"),
+            Signal::new("questions", 2.0).because("counted"),
+        ]
+    );
+}
+
 #[test]
 fn the_descriptor_comes_from_the_function_and_the_options_stand_over_it() {
     let about = graded::plugin::describe();
