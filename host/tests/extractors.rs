@@ -148,6 +148,46 @@ async fn a_session_that_is_too_large_is_skipped_and_its_neighbours_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_built_in_extractor_judges_interactions_in_its_sandbox() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let app = app(folder.path()).await;
+    install(&app, "behaviour").await;
+    let extractor = extractor(&app, "behaviour", json!({"client_reports": ["copied", "rated"]})).await;
+    let outputs: Vec<_> = extractor.pinned().outputs.iter().map(|output| output.name.clone()).collect();
+    let mut sessions: Vec<_> = (0..600)
+        .map(|index| {
+            session(&index.to_string(), &["refund status", "What is the status of my refund?", "Bye"])
+        })
+        .collect();
+    let event = |kind: &str, interaction: &str, value: Option<&str>| JobEvent {
+        at_us: 1,
+        kind: kind.into(),
+        interaction_id: Some(interaction.into()),
+        value_json: value.map(Into::into),
+    };
+    sessions[300].events =
+        vec![event("rated", "1", Some("\"down\"")), event("copied", "2", None), event("copied", "9", None)];
+    let outcomes = app.runner.extract(&extractor, sessions).await;
+    let given = |session: usize, output: &str| -> Vec<Option<f64>> {
+        let signals = outcomes[session].as_ref().expect("extracted");
+        let value = |id: &str| {
+            let wanted = |signal: &&assay::runner::CheckedSignal| {
+                outputs[signal.output] == output && signal.interaction_id.as_deref() == Some(id)
+            };
+            signals.iter().find(wanted).and_then(|signal| signal.value)
+        };
+        ["0", "1", "2"].map(value).to_vec()
+    };
+    for session in [0, 300, 599] {
+        assert_eq!(given(session, "rephrase"), [Some(1.0), Some(0.0), Some(0.0)]);
+    }
+    assert_eq!(given(300, "copy"), [Some(0.0), Some(0.0), Some(1.0)]);
+    assert_eq!(given(300, "thumbs"), [None, Some(-1.0), None]);
+    assert_eq!(given(300, "dissatisfied"), [Some(1.0), Some(1.0), Some(0.0)]);
+    assert_eq!(given(599, "dissatisfied"), [Some(1.0), Some(0.0), Some(0.0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_extractor_is_refused_with_its_place() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let app = app(folder.path()).await;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use crate::toolchain::{TARGET, WasmToolchain};
 
 /// Built into the binary.
-const BUILT_IN: [&str; 2] = ["text", "structured"];
+const BUILT_IN: [&str; 3] = ["behaviour", "structured", "text"];
 
 /// Folders of plugins that stand outside the workspace, as a user's would.
 const OUTSIDE: [&str; 4] = [
