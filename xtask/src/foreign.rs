@@ -1,5 +1,5 @@
-//! The tests' plugins in Python and JavaScript, built with those languages'
-//! own tools at fixed versions.
+//! What is written in Python and JavaScript: the tests' plugins, built with
+//! those languages' own tools at fixed versions, and the examples' own tests.
 //!
 //! Where a language is not installed its plugin is not built, and the tests
 //! that need it say so.
@@ -36,6 +36,20 @@ pub fn build() -> anyhow::Result<()> {
         } else {
             eprintln!("node and npm are not installed: the JavaScript plugin is not built");
         }
+    }
+    Ok(())
+}
+
+/// Runs the tests of the examples that are written in Python.
+pub fn test_examples() -> anyhow::Result<()> {
+    if !runs("python3") {
+        eprintln!("python3 is not installed: the examples in Python are not tested");
+        return Ok(());
+    }
+    for example in ["examples/python-client", "examples/browser"] {
+        let mut tests = Command::new("python3");
+        succeed(tests.args(["-B", "-m", "unittest"]).current_dir(root().join(example)))?;
+        println!("{example}: tests passed");
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ pub fn run() -> anyhow::Result<()> {
     plugins::build()?;
     foreign::build()?;
     cargo(&["test", "--workspace", "--locked"])?;
+    foreign::test_examples()?;
     let example = plugins::root().join("examples/final-number/Cargo.toml");
     let example = example.to_str().context("the repository's path is UTF-8")?;
     cargo(&["test", "--quiet", "--locked", "--manifest-path", example])

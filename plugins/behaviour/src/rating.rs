@@ -7,13 +7,13 @@ use crate::config::Scale;
 pub enum Rating {
     /// In [-1, 1].
     Given(f64),
-    /// The user took it back: JSON `null`.
+    /// The user took it back: JSON `null`, or no value at all.
     Withdrawn,
 }
 
 /// Reads a value; none where it is no rating on the scale.
 pub fn rating(value_json: Option<&str>, scale: Option<&Scale>) -> Option<Rating> {
-    let given = match serde_json::from_str(value_json?).ok()? {
+    let given = match serde_json::from_str(value_json.unwrap_or("null")).ok()? {
         serde_json::Value::Null => return Some(Rating::Withdrawn),
         serde_json::Value::Bool(up) => {
             if up {
@@ -66,7 +66,7 @@ mod tests {
                 ("nonsense", None),
             ],
         );
-        assert_eq!(rating(None, None), None);
+        assert_eq!(rating(None, None), Some(Rating::Withdrawn));
     }
 
     #[test]
