@@ -22,10 +22,10 @@ const POISON: usize = 17;
 const WORKER_MIB_MAX: u64 = 256 + 100;
 
 /// The daemon may have: what each scorer of a batch hands over
-/// (`workers.answer_bytes_max`, 32 MiB), until it is checked, and 100 MiB for
+/// (`workers.answer_bytes_max`, 32 MiB), until it is checked, and 130 MiB for
 /// itself, its store and the last frame.
 const fn daemon_mib_max(scorers: u64) -> u64 {
-    scorers * 32 + 100
+    scorers * 32 + 130
 }
 
 /// A daemon with a hostile plugin and a reference set of which one item is

@@ -386,3 +386,111 @@ async fn whatever_was_acknowledged_is_there_once_however_the_daemon_dies() {
     let lost: Vec<_> = acknowledged.difference(&found).collect();
     assert!(lost.is_empty(), "{} of {} are lost", lost.len(), acknowledged.len());
 }
+
+/// One visit: a question, its answer, and what the user did.
+fn visit(index: usize, started_at_us: i64, score: &str, satisfied: bool) -> (String, String) {
+    let second = 1_000_000;
+    let interaction = |part: usize, query: &str, at: i64| {
+        json!({
+            "id": format!("v{index}-{part}"), "session": format!("s{index}"), "user": format!("u{index}"),
+            "query": query, "actual": score, "expected": ["good"], "request_class": "help",
+            "started_at": at, "timing": {"total_us": second},
+        })
+        .to_string()
+    };
+    let mut interactions = interaction(0, "how do I reset my password", started_at_us);
+    let event = if satisfied {
+        json!({"kind": "copied", "interaction": format!("v{index}-0"), "at": started_at_us + 5 * second})
+    } else {
+        interactions.push('\n');
+        let again = "how can I reset the password please";
+        interactions.push_str(&interaction(1, again, started_at_us + 20 * second));
+        json!({"kind": "reported", "interaction": format!("v{index}-0"), "at": started_at_us + 5 * second})
+    };
+    (interactions + "\n", event.to_string() + "\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_users_did_stands_beside_the_scores_and_an_alarm_tells_when_they_part() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let daemon = Daemon::start_with(folder.path(), &QUICK);
+    let (now, hour_us) = (now_us(), 3_600 * 1_000_000);
+    let (mut interactions, mut events) = (String::new(), String::new());
+    let mut add = |index: usize, hours_ago: i64, score: &str, satisfied: bool| {
+        let visit = visit(index, now - hours_ago * hour_us, score, satisfied);
+        interactions.push_str(&visit.0);
+        events.push_str(&visit.1);
+    };
+    for index in 0..60 {
+        // Three days ago most answers are good and most users satisfied …
+        add(index, 72, if index % 5 == 0 { "bad" } else { "good" }, index % 4 != 0);
+        // … and now answers look better still, and most users are not.
+        add(100 + index, 2, if index % 10 == 0 { "bad" } else { "good" }, index % 4 == 0);
+    }
+    send(&daemon, "/v1/interactions", interactions).await;
+    send(&daemon, "/v1/events", events).await;
+    let detail = eventually(async || {
+        let found = daemon.get("/v1/interactions/v0-0").await;
+        (!found["signals"].as_array().expect("a list").is_empty()).then_some(found)
+    })
+    .await;
+    let signal = |name: &str| {
+        let found =
+            detail["signals"].as_array().expect("a list").iter().find(|found| found["output"] == name);
+        found.unwrap_or_else(|| panic!("{name} in {detail}"))["value"].clone()
+    };
+    assert_eq!(
+        (signal("rephrase"), signal("report"), signal("dissatisfied")),
+        (json!(1.0), json!(1.0), json!(1.0))
+    );
+    assert_eq!(signal("copy"), 0.0);
+
+    let report = eventually(async || {
+        let report = daemon.get("/v1/signals?group_by=day").await;
+        (report["extracted_share"] == 1.0).then_some(report)
+    })
+    .await;
+    assert_eq!(report["instrumented_share"], 1.0);
+    let all = daemon.get("/v1/signals?request_class=help").await;
+    let reported =
+        all["signals"].as_array().expect("a list").iter().find(|found| found["output"] == "report");
+    let reported = reported.expect("reports are counted");
+    // 60 of 120 first answers, and no second answer, over 180.
+    assert_eq!((&reported["n"], &reported["clusters"]), (&json!(180), &json!(120)));
+    assert!((reported["mean"].as_f64().expect("a share") - 60.0 / 180.0).abs() < 1e-9);
+    assert!(reported["interval"]["low"].as_f64().is_some_and(|low| low > 0.2));
+
+    let definition = json!({
+        "name": "live", "source": {"production": {}},
+        "scorers": [{"plugin": "text", "config": {"checks": [{"kind": "equals"}]}}],
+    });
+    let id = daemon.create("/v1/evaluations", &definition).await["id"].as_str().expect("an id").to_owned();
+    let started = daemon.create(&format!("/v1/evaluations/{id}/runs"), &json!({})).await;
+    daemon.finished(started["id"].as_str().expect("an id")).await;
+    let path = format!("/v1/divergence?evaluation={id}&output=equals&group_by=request_class");
+    let told = daemon.get(&path).await;
+    let group = &told["groups"][0];
+    assert_eq!((&group["group"], &group["verdict"]), (&json!("help"), &json!("scores_high_users_leaving")));
+    assert!(group["score_change"].as_f64().is_some_and(|change| change > 0.0), "{group}");
+    assert!(group["satisfaction_change"].as_f64().is_some_and(|change| change < 0.0), "{group}");
+    assert_eq!(group["look_first"].as_array().map(Vec::len), Some(10));
+    let same = daemon.get(&format!("{path}&signal=time_to_next_message_s")).await;
+    assert_eq!(same["groups"][0]["verdict"], "cannot_tell", "few sessions have two messages: {same}");
+    answer(daemon.request(Method::GET, &format!("{path}&signal=delight")), StatusCode::UNPROCESSABLE_ENTITY)
+        .await;
+
+    // A late event opens its session again, and its signals follow.
+    let reported = async || {
+        let found = daemon.get("/v1/interactions/v1-0").await;
+        let signals = found["signals"].as_array().expect("a list");
+        signals.iter().find(|found| found["output"] == "report").map(|found| found["value"] == 1.0)
+    };
+    assert_eq!(reported().await, Some(false));
+    send(&daemon, "/v1/events", r#"{"kind":"reported","interaction":"v1-0"}"#).await;
+    eventually(async || (reported().await == Some(true)).then_some(())).await;
+}
+
+fn now_us() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(now.as_micros()).expect("before 294,000")
+}

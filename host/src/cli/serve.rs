@@ -78,6 +78,19 @@ pub async fn start(config: &Config) -> Result<Daemon, Failure> {
     app.ingest.resume().await?;
     tokio::spawn(Upkeep::new(app.store.clone(), app.ingest.clone(), app.runner.clone()).run());
     let api = Api::new(app.clone(), scheduler.clone(), config.http.clone(), address, metrics);
+    if let Some(port) = config.ingest.grpc_port {
+        let wanted = SocketAddr::new(config.listen.ip(), port);
+        let (listener, bound) = http::grpc::bind(wanted)
+            .await
+            .with_context(|| format!("failed to listen on `{wanted}` for gRPC"))?;
+        tracing::info!(address = %bound, "receives OTLP over gRPC");
+        let api = api.clone();
+        tokio::spawn(async move {
+            if let Err(error) = http::grpc::serve(listener, api, stopped()).await {
+                tracing::error!(%error, "the gRPC receiver ended");
+            }
+        });
+    }
     let serving = tokio::spawn(http::serve(listener, api, stopped()));
     Ok(Daemon { app, scheduler, address, serving })
 }

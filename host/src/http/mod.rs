@@ -7,6 +7,7 @@ mod auth;
 mod connections;
 mod evaluations;
 mod extract;
+pub mod grpc;
 mod idempotency;
 mod interactions;
 mod otlp;
