@@ -149,7 +149,7 @@ fn interaction(tree: &Tree<'_>, root_place: usize, members: &[usize], usage: Usa
         service_version: text(|facts| &facts.service_version),
         trace: Some(hex::encode(&root.trace)),
         span: Some(hex::encode(&root.span)),
-        partial: root.facts.cancelled || answering.is_some_and(|span| span.facts.cancelled),
+        partial: root.facts.broken_off || answering.is_some_and(|span| span.facts.broken_off),
         upstream_probability: sources().find_map(|facts| facts.upstream_probability),
         cost: cost(root, &calls),
         scores,

@@ -14,7 +14,7 @@ use super::content::{self, Value};
 use super::flattened::Lists;
 use super::names::{self, Age, Field};
 use super::record::{Facts, SpanKind};
-use super::{cancelled, documents, messages, metadata, usage, value};
+use super::{broken_off, documents, messages, metadata, usage, value};
 use crate::domain::interaction::{Message, Part, Role, ToolCall};
 
 /// What is known of a span while its attributes are read.
@@ -39,6 +39,8 @@ pub(super) struct Draft {
     error_type: Option<String>,
     /// What the span's status says of its failure.
     pub(super) failed: Option<String>,
+    /// The span's status says that it did not fail.
+    pub(super) succeeded: bool,
     /// Type and text of the last exception; one that was caught is no failure.
     pub(super) exception: (Option<String>, Option<String>),
     /// Messages that came in events of the older conventions.
@@ -143,7 +145,7 @@ impl Draft {
                 Some(None) => metadata::note(&mut facts.metadata, metadata::CONTENT, "unread_documents"),
                 None => {}
             },
-            Field::ErrorType => put(&mut self.error_type, age, value::name(value)),
+            Field::ErrorType => put(&mut self.error_type, age, value::name(value).map(type_name)),
             Field::Metadata => {
                 if let Some(text) = value::text(value) {
                     spread_metadata(&mut facts.metadata, name, text);
@@ -213,17 +215,26 @@ impl Draft {
             }
             metadata::add(&mut facts.metadata, "llm.prompt_template.template".to_owned(), text);
         }
+        if facts.streamed.is_none() && facts.first_token_us.is_some() {
+            facts.streamed = Some(true);
+        }
         let (exception, told) = self.exception;
-        let reasons = [&self.error_type, &self.failed, &exception, &facts.finish_reason];
-        facts.cancelled = reasons.into_iter().flatten().any(|reason| cancelled::by_client(reason));
-        if facts.cancelled {
+        let reasons = [&self.error_type, &self.failed, &exception];
+        if reasons.into_iter().flatten().any(|reason| broken_off::by_client(reason)) {
+            facts.broken_off = true;
             if let Some(name) = self.error_type.or(exception) {
                 metadata::add(&mut facts.metadata, "error.type".to_owned(), name);
             }
         } else if self.failed.is_some() || self.error_type.is_some() {
-            let message = self.failed.filter(|message| !message.is_empty()).or(told);
-            facts.error = Some(error(self.error_type.or(exception), message));
+            let message = self.failed.filter(|message| !message.is_empty());
+            facts.error = Some(match (self.error_type, message) {
+                (None, Some(message)) => message,
+                (kind, message) => error(kind.or(exception), message.or(told)),
+            });
+        } else if self.kind.is_some() && facts.streamed == Some(true) {
+            facts.broken_off = !self.succeeded && facts.finish_reason.is_none();
         }
+        facts.settle();
         if kind == SpanKind::Tool {
             facts.tool = Some(ToolCall {
                 id: self.tool_id,
@@ -251,9 +262,6 @@ impl Draft {
             facts.input.insert(0, system);
         }
         content::fold_results(&mut facts.input);
-        if facts.streamed.is_none() && facts.first_token_us.is_some() {
-            facts.streamed = Some(true);
-        }
         (kind, self.facts)
     }
 
@@ -299,6 +307,14 @@ fn kind(name: &str) -> Option<SpanKind> {
     })
 }
 
+/// An error's type without what Python's instrumentations have put around it.
+fn type_name(name: String) -> String {
+    match name.strip_prefix("<class '").and_then(|rest| rest.strip_suffix("'>")) {
+        Some(inner) => inner.to_owned(),
+        None => name,
+    }
+}
+
 fn is_json(value: AnyValue) -> bool {
     value::text(value).is_some_and(|kind| kind.contains("json"))
 }
@@ -326,10 +342,12 @@ fn spread_metadata(to: &mut BTreeMap<String, String>, name: String, text: String
     }
 }
 
-/// One text for an error: its type and what it says.
+/// One text for an error: its type and what it says, which often begins with the type.
 fn error(kind: Option<String>, message: Option<String>) -> String {
     match (kind, message) {
-        (Some(kind), Some(message)) if message.starts_with(&kind) => message,
+        (Some(kind), Some(message)) if message.starts_with(kind.rsplit('.').next().unwrap_or(&kind)) => {
+            message
+        }
         (Some(kind), Some(message)) => format!("{kind}: {message}"),
         (Some(kind), None) => kind,
         (None, Some(message)) => message,

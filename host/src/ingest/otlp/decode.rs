@@ -45,9 +45,9 @@ pub enum Rejected {
     /// Its clock cannot have been set.
     #[error("the time lies before the year 2000 or after 2200")]
     Time,
-    /// It has our event's name but nothing that the event must have.
-    #[error("the event says nothing that its name promises")]
-    Event,
+    /// It is an evaluation's result without one.
+    #[error("the evaluation has no name, or neither a value nor a label")]
+    Score,
 }
 
 /// What came out of a request.

@@ -27,7 +27,11 @@ pub(super) enum Event {
     Exception(Option<String>, Option<String>),
 }
 
-/// Reads an event; none where it is none of ours or says nothing.
+/// Name of the event that brings a score.
+pub(super) const SCORE: &str = "gen_ai.evaluation.result";
+
+/// Reads an event; none where it is none of ours, or says nothing: clients that
+/// may not pass on content send the events of messages without it.
 pub(super) fn read(name: &str, attributes: Vec<KeyValue>, body: Option<AnyValue>) -> Option<Event> {
     match name {
         "gen_ai.client.inference.operation.details"
@@ -38,7 +42,7 @@ pub(super) fn read(name: &str, attributes: Vec<KeyValue>, body: Option<AnyValue>
         "gen_ai.assistant.message" => message(Role::Assistant, attributes, body),
         "gen_ai.tool.message" => message(Role::Tool, attributes, body),
         "gen_ai.choice" => choice(attributes, body),
-        "gen_ai.evaluation.result" => score(with_body(attributes, body)),
+        SCORE => score(with_body(attributes, body)),
         "First Token Stream Event" => Some(Event::FirstToken),
         "exception" => {
             let mut found = (None, None);
@@ -53,11 +57,6 @@ pub(super) fn read(name: &str, attributes: Vec<KeyValue>, body: Option<AnyValue>
         }
         _ => None,
     }
-}
-
-/// Whether an event's name is one that a log record can carry for us.
-pub(super) fn is_ours(name: &str) -> bool {
-    name.starts_with("gen_ai.")
 }
 
 /// Some clients put into the body what others put into attributes.

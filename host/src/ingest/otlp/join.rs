@@ -77,6 +77,7 @@ fn join(facts: &mut Facts, logs: &[&LogFact]) {
     if facts.output.is_empty() {
         facts.output = output;
     }
+    facts.settle();
 }
 
 /// Takes what is missing from another's facts.
@@ -103,7 +104,7 @@ fn fill(facts: &mut Facts, more: &Facts) {
     take(&mut facts.first_token_us, &more.first_token_us);
     take(&mut facts.finish_reason, &more.finish_reason);
     take(&mut facts.error, &more.error);
-    facts.cancelled |= more.cancelled;
+    facts.broken_off |= more.broken_off;
     take(&mut facts.usage.input, &more.usage.input);
     take(&mut facts.usage.output, &more.usage.output);
     take(&mut facts.usage.cached_input, &more.usage.cached_input);

@@ -19,12 +19,14 @@ pub fn from_logs_export(request: ExportLogsServiceRequest) -> Decoded<LogFact> {
         .flat_map(|scope| scope.log_records);
     for (index, mut log) in records.enumerate() {
         let name = name(&mut log);
-        if !events::is_ours(&name) {
-            continue;
-        }
-        match fact(log, &name, index) {
-            Ok(fact) => decoded.records.push(fact),
-            Err(why) => decoded.rejected.push((index, why)),
+        let event = events::read(&name, std::mem::take(&mut log.attributes), log.body.take());
+        match event.and_then(what) {
+            Some(what) => match fact(&log, what, index) {
+                Ok(fact) => decoded.records.push(fact),
+                Err(why) => decoded.rejected.push((index, why)),
+            },
+            None if name == events::SCORE => decoded.rejected.push((index, Rejected::Score)),
+            None => {}
         }
     }
     decoded
@@ -41,12 +43,8 @@ fn name(log: &mut LogRecord) -> String {
     }
 }
 
-fn fact(log: LogRecord, name: &str, index: usize) -> Result<LogFact, Rejected> {
-    let trace = id(&log.trace_id).ok_or(Rejected::Trace)?;
-    let span = id(&log.span_id).ok_or(Rejected::Span)?;
-    let at_ns = if log.time_unix_nano == 0 { log.observed_time_unix_nano } else { log.time_unix_nano };
-    micros(at_ns)?;
-    let what = match events::read(name, log.attributes, log.body).ok_or(Rejected::Event)? {
+fn what(event: Event) -> Option<LogWhat> {
+    Some(match event {
         Event::Details(attributes) => {
             let mut draft = Draft::default();
             draft.attributes(attributes);
@@ -55,7 +53,15 @@ fn fact(log: LogRecord, name: &str, index: usize) -> Result<LogFact, Rejected> {
         Event::Messages(messages) => LogWhat::Messages(messages),
         Event::Choice(message, stopped) => LogWhat::Choice(message, stopped),
         Event::Score(score) => LogWhat::Score(score),
-        Event::FirstToken | Event::Exception(..) => return Err(Rejected::Event),
-    };
+        // These speak of the span that they are on, and a log record is on none.
+        Event::FirstToken | Event::Exception(..) => return None,
+    })
+}
+
+fn fact(log: &LogRecord, what: LogWhat, index: usize) -> Result<LogFact, Rejected> {
+    let trace = id(&log.trace_id).ok_or(Rejected::Trace)?;
+    let span = id(&log.span_id).ok_or(Rejected::Span)?;
+    let at_ns = if log.time_unix_nano == 0 { log.observed_time_unix_nano } else { log.time_unix_nano };
+    micros(at_ns)?;
     Ok(LogFact { trace, span, at_ns, place: u32::try_from(index).unwrap_or(u32::MAX), what })
 }

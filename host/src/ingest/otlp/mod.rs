@@ -12,7 +12,7 @@
 mod answer;
 mod assemble;
 mod attributes;
-mod cancelled;
+mod broken_off;
 mod content;
 mod decode;
 mod documents;

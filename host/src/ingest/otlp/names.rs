@@ -54,7 +54,7 @@ pub(super) enum Field {
     ErrorType,
     /// A JSON object of the client's own names and values.
     Metadata,
-    /// Recognised and left out, because it is large and says nothing of the interaction.
+    /// Recognised and left out: large without saying anything of the interaction, or said by others.
     Ignored,
 }
 
@@ -68,7 +68,7 @@ pub(super) enum Age {
 use Age::{Current, Older};
 
 /// Sorted by name, so that a name is found by halving.
-const NAMES: &[(&str, Field, Age)] = &[
+pub(super) const NAMES: &[(&str, Field, Age)] = &[
     ("assay.request_class", Field::RequestClass, Current),
     ("assay.tenant", Field::Tenant, Current),
     ("enduser.id", Field::User, Older),
@@ -124,6 +124,7 @@ const NAMES: &[(&str, Field, Age)] = &[
     ("llm.token_count.prompt_details.cache_input", Field::CachedTokens, Older),
     ("llm.token_count.prompt_details.cache_read", Field::CachedTokens, Current),
     ("llm.token_count.prompt_details.cache_write", Field::CacheWriteTokens, Current),
+    ("llm.token_count.total", Field::Ignored, Current),
     ("metadata", Field::Metadata, Current),
     ("openinference.span.kind", Field::Kind, Current),
     ("output.mime_type", Field::OutputType, Current),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::hex;
+use super::{broken_off, hex};
 use crate::domain::interaction::{Document, Message, ToolCall, Usage};
 use crate::domain::production::IncomingScore;
 
@@ -142,9 +142,9 @@ pub struct Facts {
     /// How it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The client broke it off; that is no error of the product.
+    /// The answer was broken off without an error of the product: what there is of it is what had come until then.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub cancelled: bool,
+    pub broken_off: bool,
     /// Messages of the request, oldest first, system instructions among them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub input: Vec<Message>,
@@ -181,6 +181,14 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+impl Facts {
+    /// Draws the conclusion that a reason to stop allows once all facts are in.
+    pub(super) fn settle(&mut self) {
+        let short = self.finish_reason.as_deref().is_some_and(broken_off::stopped_short);
+        self.broken_off |= short && self.error.is_none();
+    }
+}
+
 impl SpanRecord {
     /// Whether it is an interaction by itself that need not wait for other
     /// spans: a model's call without a span above it that brought its own
@@ -191,7 +199,7 @@ impl SpanRecord {
         let ended = !facts.output.is_empty()
             || facts.output_value.is_some()
             || facts.error.is_some()
-            || facts.cancelled;
+            || facts.broken_off;
         self.kind == SpanKind::Model && self.parent.is_none() && asked && ended
     }
 }

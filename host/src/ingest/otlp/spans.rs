@@ -83,8 +83,9 @@ fn record(span: Span, source: &Facts) -> Result<SpanRecord, Rejected> {
             None => {}
         }
     }
-    if let Some(status) = span.status.filter(|status| status.code == StatusCode::Error as i32) {
-        draft.failed = Some(status.message);
+    if let Some(status) = span.status {
+        draft.succeeded = status.code == StatusCode::Ok as i32;
+        draft.failed = (status.code == StatusCode::Error as i32).then_some(status.message);
     }
     let (kind, mut facts) = draft.finish();
     if kind == SpanKind::Other {

@@ -1,6 +1,9 @@
 //! Whole requests in, records and interactions out.
 
 mod attributes;
+mod events;
+mod malformed;
+mod recorded;
 mod traces;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

@@ -1,6 +1,10 @@
-//! Tells a client that went away from a product that failed.
+//! Tells an answer that was broken off from a product that failed.
 //!
-//! Languages report both as an exception, so the exception's name decides.
+//! A client that goes away shows up as an exception in most languages, so the
+//! exception's name decides. Where a stream is merely closed there is none: the
+//! official instrumentations of OpenAI then give `error` as the reason to stop,
+//! on a span without an error; OpenInference leaves the span without the status
+//! that it gives to every finished one.
 
 /// Last parts of names, in lower case, by which languages and SDKs report that
 /// the caller no longer wants the answer.
@@ -22,7 +26,12 @@ const NAMES: &[&str] = &[
     "taskcanceledexception",
 ];
 
-/// Whether an error's type, or a reason to stop, says that the client broke off.
+/// Whether a reason to stop, on a span without an error, says that the stream was broken off.
+pub(super) fn stopped_short(finish_reason: &str) -> bool {
+    finish_reason == "error" || by_client(finish_reason)
+}
+
+/// Whether an error's type or text says that the client broke off.
 pub(super) fn by_client(name: &str) -> bool {
     let last = name.rsplit(['.', ':', '/']).next().unwrap_or(name).trim().to_ascii_lowercase();
     NAMES.contains(&last.as_str())
