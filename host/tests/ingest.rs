@@ -111,7 +111,7 @@ fn span(trace: u8, id: u8, parent: Option<u8>, times: (u64, u64), attributes: &V
     json!({
         "traceId": format!("{trace:02x}").repeat(16),
         "spanId": format!("{id:02x}").repeat(8),
-        "parentSpanId": parent.map(|parent| format!("{parent:02x}").repeat(8)),
+        "parentSpanId": parent.map_or_else(String::new, |parent| format!("{parent:02x}").repeat(8)),
         "name": "a span",
         "startTimeUnixNano": ((start + times.0) * 1_000_000).to_string(),
         "endTimeUnixNano": ((start + times.1) * 1_000_000).to_string(),
@@ -493,4 +493,111 @@ async fn what_users_did_stands_beside_the_scores_and_an_alarm_tells_when_they_pa
 fn now_us() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     i64::try_from(now.as_micros()).expect("before 294,000")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn otlp_comes_over_grpc_too() {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let port = port.to_string();
+    let daemon = Daemon::start_with(
+        folder.path(),
+        &[("ASSAY_INGEST__GRPC_PORT", &port), ("ASSAY_HTTP__REQUIRE_TOKEN", "true")],
+    );
+    let token = std::process::Command::new(env!("CARGO_BIN_EXE_assay"))
+        .args(["token", "create", "exporter", "--role", "ingest", "--data-dir"])
+        .arg(folder.path())
+        .output()
+        .expect("the command runs");
+    let token = String::from_utf8(token.stdout).expect("text").trim().to_owned();
+    let alone = json!({
+        "gen_ai.operation.name": "chat", "gen_ai.response.model": "m-3",
+        "gen_ai.input.messages": r#"[{"role":"user","parts":[{"type":"text","content":"hello"}]}]"#,
+        "gen_ai.output.messages": r#"[{"role":"assistant","parts":[{"type":"text","content":"hi"}]}]"#,
+    });
+    let body = export(&[span(5, 1, None, (0, 10), &alone)]);
+    let request: ExportTraceServiceRequest = serde_json::from_str(&body).expect("OTLP's JSON");
+    let mut client =
+        TraceServiceClient::connect(format!("http://127.0.0.1:{port}")).await.expect("connected");
+    let refused = client.export(request.clone()).await.expect_err("no token");
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+    let mut request = tonic::Request::new(request);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("ASCII"));
+    client.export(request).await.expect("taken");
+    let stored = rusqlite::Connection::open(daemon.data_dir.join("assay.db")).expect("opened");
+    let count: u32 =
+        stored.query_row("SELECT count(*) FROM interaction", [], |row| row.get(0)).expect("read");
+    assert_eq!(count, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_cannot_be_read_has_its_status_and_the_next_one_is_taken() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let daemon = Daemon::start_with(folder.path(), &[("ASSAY_INGEST__BODY_BYTES_MAX", "70000")]);
+    let good =
+        export(&[span(3, 1, None, (0, 10), &json!({"gen_ai.operation.name": "chat", "input.value": "q"}))]);
+    let deep = format!("{}1{}", "[".repeat(30_000), "]".repeat(30_000));
+    let status = async |path: &str, kind: &str, body: Vec<u8>| {
+        let sent = daemon.request(Method::POST, path).header("content-type", kind).body(body).send().await;
+        sent.expect("answered").status().as_u16()
+    };
+    let before = resident_kib(daemon.process_id());
+    let mut seen = HashSet::new();
+    let mut random = 88_172_645_463_325_252_u64;
+    for round in 0..10_000_usize {
+        // Xorshift (Marsaglia 2003): the same every time.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let at = random as usize % good.len();
+        let (path, kind) = [
+            ("/v1/traces", "application/json"),
+            ("/v1/traces", "application/x-protobuf"),
+            ("/v1/logs", "application/json"),
+            ("/v1/logs", "application/x-protobuf"),
+            ("/v1/interactions", "application/x-ndjson"),
+            ("/v1/events", "application/json"),
+        ][round % 6];
+        let body = match (random >> 32) % 5 {
+            0 => good.as_bytes()[..at].to_vec(),
+            1 => {
+                let mut bytes = good.clone().into_bytes();
+                bytes[at] ^= 1 << (random % 8);
+                bytes
+            }
+            2 => deep.clone().into_bytes(),
+            3 => vec![0xff; at],
+            _ => random.to_le_bytes().repeat(at),
+        };
+        seen.insert((path, status(path, kind, body).await));
+    }
+    let allowed = [200, 400, 422];
+    assert!(seen.iter().all(|(_, status)| allowed.contains(status)), "{seen:?}");
+    assert!(seen.contains(&("/v1/traces", 400)) && seen.contains(&("/v1/interactions", 422)), "{seen:?}");
+    assert_eq!(status("/v1/traces", "application/x-protobuf", vec![b'x'; 80_000]).await, 413);
+    assert_eq!(status("/v1/traces", "text/plain", good.clone().into_bytes()).await, 415);
+    // Packed, it is small; what comes out of it is not.
+    let bomb = {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut packed, &vec![b'x'; 50 << 20]).expect("packed");
+        packed.finish().expect("packed")
+    };
+    let sent = daemon
+        .request(Method::POST, "/v1/traces")
+        .header("content-type", "application/x-protobuf")
+        .header("content-encoding", "gzip")
+        .body(bomb);
+    assert_eq!(sent.send().await.expect("answered").status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let grown = resident_kib(daemon.process_id()).saturating_sub(before);
+    assert!(grown < 64 << 10, "memory grew by {grown} KiB");
+    assert_eq!(status("/v1/traces", "application/json", good.into_bytes()).await, 200);
+}
+
+fn resident_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("readable");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it is there");
+    line.split_whitespace().nth(1).and_then(|size| size.parse().ok()).expect("a number")
 }
