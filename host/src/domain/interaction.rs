@@ -301,16 +301,34 @@ pub struct Timing {
     pub streamed: Option<bool>,
 }
 
-impl Interaction {
-    /// Output tokens per second after the first: (output − 1) / (total − time
-    /// to first token). None unless the answer was streamed and all three are known.
-    pub fn tokens_per_second(&self) -> Option<f64> {
-        if self.timing.streamed != Some(true) {
+/// How the tokens after the first came: of streamed answers of at least two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Generation {
+    tokens: u64,
+    us: u64,
+}
+
+impl Generation {
+    /// None unless the answer was streamed, both times and the number of output
+    /// tokens are known, and there is a token after the first.
+    pub fn of(timing: &Timing, output_tokens: Option<u64>) -> Option<Self> {
+        if timing.streamed != Some(true) {
             return None;
         }
-        let tokens = self.usage.output?.checked_sub(1)?;
-        let generating_us = self.timing.total_us?.checked_sub(self.timing.first_token_us?)?;
-        (generating_us > 0).then(|| tokens as f64 * 1e6 / generating_us as f64)
+        let tokens = output_tokens?.checked_sub(1)?;
+        let us = timing.total_us?.checked_sub(timing.first_token_us?)?;
+        (tokens > 0 && us > 0).then_some(Self { tokens, us })
+    }
+
+    /// Output tokens a second after the first: (output − 1) / (total − time to
+    /// first token).
+    pub fn tokens_per_second(self) -> f64 {
+        self.tokens as f64 * 1e6 / self.us as f64
+    }
+
+    /// Microseconds for each token after the first.
+    pub fn time_per_token_us(self) -> f64 {
+        self.us as f64 / self.tokens as f64
     }
 }
 
@@ -332,19 +350,22 @@ mod tests {
     }
 
     #[test]
-    fn tokens_per_second_needs_a_streamed_answer() {
-        let mut answer = Interaction {
-            timing: Timing {
-                total_us: Some(2_500_000),
-                first_token_us: Some(500_000),
-                streamed: Some(true),
-                ..Timing::default()
-            },
-            usage: Usage { output: Some(101), ..Usage::default() },
-            ..Interaction::default()
+    fn a_rate_needs_a_streamed_answer_of_two_tokens() {
+        let mut timing = Timing {
+            total_us: Some(2_500_000),
+            first_token_us: Some(500_000),
+            streamed: Some(true),
+            ..Timing::default()
         };
-        assert_eq!(answer.tokens_per_second(), Some(50.0));
-        answer.timing.streamed = None;
-        assert_eq!(answer.tokens_per_second(), None);
+        let found = Generation::of(&timing, Some(101)).expect("all is known");
+        assert_eq!((found.tokens_per_second(), found.time_per_token_us()), (50.0, 20_000.0));
+        for tokens in [None, Some(0), Some(1)] {
+            assert_eq!(Generation::of(&timing, tokens), None);
+        }
+        timing.first_token_us = Some(2_500_001);
+        assert_eq!(Generation::of(&timing, Some(101)), None);
+        timing.first_token_us = Some(500_000);
+        timing.streamed = None;
+        assert_eq!(Generation::of(&timing, Some(101)), None);
     }
 }

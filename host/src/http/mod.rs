@@ -4,12 +4,16 @@
 //! document in one place, and nothing internal leaves with a 5xx.
 
 mod auth;
+mod cache;
 mod connections;
 mod evaluations;
 mod extract;
+mod grouping;
 pub mod grpc;
+mod histograms;
 mod idempotency;
 mod interactions;
+mod latency;
 mod otlp;
 mod plugins;
 mod problem;

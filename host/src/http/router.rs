@@ -15,7 +15,8 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::Problem;
 use super::{
-    Api, auth, evaluations, idempotency, interactions, otlp, plugins, reference_sets, runs, signals, status,
+    Api, auth, cache, evaluations, histograms, idempotency, interactions, latency, otlp, plugins,
+    reference_sets, runs, signals, status,
 };
 
 #[derive(OpenApi)]
@@ -59,6 +60,10 @@ fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(interactions::evaluations))
         .routes(routes!(signals::signals))
         .routes(routes!(signals::divergence))
+        .routes(routes!(latency::latency))
+        .routes(routes!(histograms::histogram))
+        .routes(routes!(histograms::heatmap))
+        .routes(routes!(cache::cache))
         .routes(routes!(status::health))
         .routes(routes!(status::readiness))
         .routes(routes!(status::version))

@@ -6,8 +6,11 @@ use rusqlite::Connection;
 
 use super::{Result, StoreError};
 
-const STEPS: [&str; 2] =
-    [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_production.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_production.sql"),
+    include_str!("migrations/0003_latency.sql"),
+];
 
 /// The newest schema that this version knows.
 pub const KNOWN: u32 = STEPS.len() as u32;
@@ -38,7 +41,7 @@ mod tests {
         let error = migrate(&mut connection, Path::new("assay.db")).expect_err("newer");
         assert_eq!(
             error.to_string(),
-            "the database `assay.db` has schema 99; this version knows up to 2: use a newer `assay`"
+            "the database `assay.db` has schema 99; this version knows up to 3: use a newer `assay`"
         );
         let tables: u32 = connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))

@@ -11,6 +11,7 @@ mod evaluations;
 mod events;
 mod idempotency;
 mod interactions;
+mod latency;
 mod migrations;
 mod names;
 mod payload;
@@ -33,6 +34,9 @@ pub use condition::Condition;
 pub use database::Store;
 pub use idempotency::{KEPT_US as IDEMPOTENCY_KEPT_US, Recall, Remembered};
 pub use interactions::{Kept, NewInteraction, StoredInteraction};
+pub use latency::{
+    CacheGroup, Counts, Distribution, Figures, GroupKey, Grouping, KeyPart, LatencyGroup, StaleHour,
+};
 pub use payload::Payload;
 pub use plugins::{PluginChange, StoredPlugin};
 pub use production_runs::{ClusterCompletion, Draw, InteractionOutcome, RowRange};

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension as _, Transaction, named_params};
 
 use super::interactions::{self, Kept, NewInteraction};
+use super::latency;
 use super::names::Names;
 use super::payload::{pack, unpack};
 use super::{Result, Store};
@@ -244,5 +245,5 @@ fn supersede(transaction: &Transaction<'_>, old: i64, new: i64) -> Result<()> {
     transaction
         .prepare_cached("UPDATE interaction SET superseded_by = ?2, session = NULL WHERE id = ?1")?
         .execute((old, new))?;
-    Ok(())
+    latency::mark_stale(transaction, old)
 }
