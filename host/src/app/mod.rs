@@ -4,6 +4,7 @@
 mod backup;
 mod doctor;
 mod import;
+mod selection;
 
 use std::fs::{self, File};
 use std::io;
@@ -25,6 +26,7 @@ use crate::workers::{ArtifactCache, Confinement, Settings, StartError, Workers};
 pub use backup::{BackupError, Existing, back_up, restore};
 pub use doctor::{Finding, Health, examine};
 pub use import::{ImportError, import_reference_set};
+pub use selection::{SelectionError, select_reference_set};
 
 /// Why the parts cannot be put together.
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,7 @@ pub mod reference_set;
 pub mod role;
 pub mod run;
 pub mod schedule;
+pub mod selection;
 pub mod slice;
 pub mod source;
 pub mod target;

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::ImportError;
+use crate::app::{ImportError, SelectionError};
 use crate::catalogue::{CatalogueError, Rejected};
 use crate::domain::evaluation::DefinitionProblem;
 use crate::domain::reference_set::LineError;
@@ -211,6 +211,15 @@ impl From<Vec<DefinitionProblem>> for Problem {
         let told: Vec<_> =
             errors.iter().map(|error| format!("`{}`: {}", error.path, error.message)).collect();
         Self::invalid(told.join("; "), errors)
+    }
+}
+
+impl From<SelectionError> for Problem {
+    fn from(error: SelectionError) -> Self {
+        match error {
+            SelectionError::Selection(problems) => problems.into(),
+            SelectionError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -50,6 +50,8 @@ fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(reference_sets::list))
         .routes(routes!(reference_sets::get))
         .routes(routes!(reference_sets::upload))
+        .routes(routes!(reference_sets::select))
+        .routes(routes!(reference_sets::items))
         .routes(routes!(plugins::list))
         .routes(routes!(plugins::upload).layer(DefaultBodyLimit::max(component_max)))
         .routes(routes!(plugins::get, plugins::remove))

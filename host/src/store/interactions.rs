@@ -335,6 +335,11 @@ impl SliceConditions {
         &self.sql
     }
 
+    /// Their values, in order, to add to.
+    pub fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+
     /// Their values, in order.
     pub fn values(&self) -> impl rusqlite::Params + '_ {
         rusqlite::params_from_iter(&self.values)

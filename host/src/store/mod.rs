@@ -21,6 +21,7 @@ mod reference_sets;
 mod results;
 mod runs;
 mod schedules;
+mod selections;
 mod sessions;
 mod signals;
 mod snapshot;
@@ -46,6 +47,7 @@ pub use results::{
     UnscoredRow,
 };
 pub use runs::{NewRun, PinnedScorer, RunFilter, RunInput};
+pub use selections::{SelectedRow, StoredItem};
 pub use signals::{
     ClusterSignal, Coverage, DueSession, JudgedInteraction, SessionEvent, SessionInteraction, SessionSignals,
     SignalGroup, SignalRow,
