@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use assay::workers::ArtifactCache;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::component;
@@ -41,6 +42,8 @@ fn said(output: &Output) -> String {
 /// A daemon that may die at any moment, and is started again by its client.
 struct Mortal {
     folder: tempfile::TempDir,
+    /// Of its own where a test looks at what it keeps.
+    artifacts: Option<PathBuf>,
     daemon: Option<Daemon>,
     died: bool,
 }
@@ -48,16 +51,27 @@ struct Mortal {
 impl Mortal {
     fn new(fault: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        // So that every fault point is passed: each has its own cache.
-        let daemon = Daemon::try_start(folder.path(), &[("ASSAY_FAULT", fault)]).ok();
-        let mut mortal = Self { folder, died: daemon.is_none(), daemon };
+        // Nothing is staged in a cache that has everything.
+        let artifacts = fault.starts_with("artifact").then(|| folder.path().join("artifacts"));
+        let mut mortal = Self { folder, artifacts, daemon: None, died: false };
+        mortal.daemon = mortal.start(&[("ASSAY_FAULT", fault)]).ok();
+        mortal.died = mortal.daemon.is_none();
         mortal.living();
         mortal
     }
 
+    fn start(&self, variables: &[(&str, &str)]) -> Result<Daemon, String> {
+        let artifacts = self.artifacts.as_ref().map(|path| path.to_str().expect("UTF-8"));
+        let own = artifacts.map(|path| ("ASSAY_ARTIFACT_DIR", path));
+        let variables: Vec<_> = variables.iter().copied().chain(own).collect();
+        Daemon::try_start(&self.folder.path().join("data"), &variables)
+    }
+
     fn living(&mut self) -> &Daemon {
-        let folder = self.folder.path();
-        self.daemon.get_or_insert_with(|| Daemon::start(folder))
+        if self.daemon.is_none() {
+            self.daemon = Some(self.start(&[]).unwrap_or_else(|said| panic!("it said {said:?}")));
+        }
+        self.daemon.as_ref().expect("just started")
     }
 
     /// Sends a request until it is answered, as a careful client does.
@@ -91,7 +105,7 @@ async fn survives(fault: &str) -> bool {
         path
     };
     let staged = upload(component("hostile"));
-    fs::rename(&staged, mortal.folder.path().join("plugins/hostile.wasm")).expect("dropped");
+    fs::rename(&staged, mortal.folder.path().join("data/plugins/hostile.wasm")).expect("dropped");
     for _ in 0..600 {
         let list = mortal.ask(Method::GET, "/v1/plugins", "", String::new()).await;
         if let Some(file) = list["files"].get(0) {
@@ -117,7 +131,28 @@ async fn survives(fault: &str) -> bool {
     let result = mortal.ask(Method::GET, &format!("/v1/runs/{run}/result"), "", String::new()).await;
     assert_eq!(result["completion"]["counts"]["completed"], ITEMS, "{fault}: {result}");
     assert_eq!(result["scorers"][0]["outputs"][0]["scored"], ITEMS, "{fault}: {result}");
+    if let Some(artifacts) = &mortal.artifacts {
+        check_artifacts(artifacts, fault);
+    }
     mortal.died
+}
+
+/// What has an artifact's name is whole; a half one lies beside it at most.
+fn check_artifacts(folder: &Path, fault: &str) {
+    let names = fs::read_dir(folder)
+        .expect("the cache is there")
+        .map(|entry| entry.expect("readable").file_name().into_string().expect("UTF-8"));
+    let (half, whole): (Vec<_>, Vec<_>) =
+        names.filter(|name| name != "key").partition(|name| name.ends_with(".part"));
+    assert_eq!(half.len(), 1, "{fault}: what it was writing when it died: {half:?}");
+    let cache = ArtifactCache::open(folder, 1 << 30).expect("the cache opens");
+    assert!(!whole.is_empty(), "{fault}");
+    for name in whole {
+        let (digest, compatibility) = name.split_once('.').expect("two parts");
+        let digest = format!("sha256:{digest}").parse().expect("a digest");
+        let compatibility = u64::from_str_radix(compatibility, 16).expect("a number");
+        assert!(cache.get(digest, compatibility).expect("readable").is_some(), "{fault}: {name} is harmed");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,15 +166,21 @@ async fn a_daemon_that_dies_at_any_transition_loses_and_doubles_nothing() {
             }
         }
     }
-    for fault in ["component-staged:1", "component-staged:2"] {
+    for fault in ["component-staged:1", "component-staged:2", "artifact-staged:1", "artifact-staged:2"] {
         if survives(fault).await {
             died.push(fault.into());
         }
     }
     assert!(died.len() >= 30, "the faults that were met: {died:?}");
-    for point in
-        ["write-begun", "write-done", "write-committed", "job-sent", "job-answered", "component-staged"]
-    {
+    for point in [
+        "write-begun",
+        "write-done",
+        "write-committed",
+        "job-sent",
+        "job-answered",
+        "component-staged",
+        "artifact-staged",
+    ] {
         assert!(died.iter().any(|fault| fault.starts_with(point)), "{point} is never passed: {died:?}");
     }
 }

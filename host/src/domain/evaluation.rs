@@ -35,12 +35,20 @@ pub struct Evaluation {
 /// What an evaluation does, as users write it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "name": "answers",
+    "source": {"reference_set": "set"},
+    "scorers": [{"plugin": "text", "config": {"checks": [{"kind": "equals"}]}}],
+    "completion": {"output": "equals", "at_least": 1},
+}))]
 pub struct Definition {
     /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
     pub name: String,
     /// The items and their answers.
     pub source: Source,
     /// The plugins that score.
+    #[schema(min_items = 1)]
     pub scorers: Vec<Scorer>,
     /// What counts as correct; without it there is no completion rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +135,7 @@ pub struct Schedule {
 /// A schedule as users write it.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"cron": "0 6 * * 1-5", "time_zone": "Europe/Berlin"}))]
 pub struct ScheduleFields {
     /// Five-field cron, or a macro such as `@nightly`.
     cron: String,

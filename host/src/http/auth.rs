@@ -20,7 +20,7 @@ use crate::domain::role::Role;
 pub struct Asker(pub String);
 
 /// Paths that tell nothing but whether the daemon lives.
-const OPEN: [&str; 3] = ["/healthz", "/readyz", "/version"];
+pub(super) const OPEN: [&str; 3] = ["/healthz", "/readyz", "/version"];
 
 /// Refuses what its sender may not do.
 pub async fn authorize(State(api): State<Api>, mut request: Request, next: Next) -> Response {

@@ -47,7 +47,8 @@ pub async fn remember(State(api): State<Api>, request: Request, next: Next) -> R
 }
 
 async fn answer(api: Api, key: String, request: Request, next: Next) -> Result<Response, Problem> {
-    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+    let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+    if key.is_empty() || key.len() > KEY_BYTES_MAX || !visible {
         return Err(Problem::bad_request(format!(
             "`Idempotency-Key` has 1 to {KEY_BYTES_MAX} visible characters"
         )));

@@ -6,6 +6,7 @@
 mod auth;
 mod cache;
 mod connections;
+mod document;
 mod evaluations;
 mod extract;
 mod grouping;

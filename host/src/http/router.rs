@@ -15,7 +15,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::Problem;
 use super::{
-    Api, auth, cache, evaluations, histograms, idempotency, interactions, latency, otlp, plugins,
+    Api, auth, cache, document, evaluations, histograms, idempotency, interactions, latency, otlp, plugins,
     reference_sets, runs, signals, status,
 };
 
@@ -24,7 +24,7 @@ use super::{
     info(title = "Assay", description = "Measures the quality of an LLM product in production.", license(
         name = "Apache-2.0", identifier = "Apache-2.0"
     )),
-    components(schemas(Problem)),
+    components(schemas(Problem, runs::Told)),
     security((), ("token" = [])),
 )]
 struct Documentation;
@@ -86,14 +86,17 @@ fn ingest_routes(body_max: usize) -> OpenApiRouter<Api> {
 
 /// The API's description.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes(0, 0).into_openapi()
+    let mut documentation = routes(0, 0).into_openapi();
+    document::complete(&mut documentation);
+    documentation
 }
 
 /// The API as a service.
 pub fn router(api: Api) -> Router {
     let ingest_max = api.app.ingest.settings().body_bytes_max;
-    let (routes, documentation) =
+    let (routes, mut documentation) =
         routes(api.app.catalogue.component_bytes_max(), ingest_max).split_for_parts();
+    document::complete(&mut documentation);
     let body_max = api.config.body_bytes_max;
     let pages = SwaggerUi::new("/docs").url("/openapi.json", documentation);
     routes

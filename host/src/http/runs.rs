@@ -36,8 +36,10 @@ pub struct ListQuery {
     /// Of this evaluation only.
     evaluation: Option<EvaluationId>,
     /// In this state only.
+    #[param(inline)]
     state: Option<StateName>,
     /// The most runs, up to 500.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<RunId>,
@@ -75,8 +77,10 @@ pub struct ItemQuery {
     /// With a scorer that has no score for this cause only.
     cause: Option<Cause>,
     /// The most items, up to 500.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9]{1,18}-[0-9]{1,9}$")]
     cursor: Option<String>,
 }
 
@@ -119,13 +123,24 @@ pub struct Cancelled {
     cancelled: bool,
 }
 
-/// Where a run stands, as an event.
+/// Where a run stands, as an event's data.
 #[derive(Serialize, ToSchema)]
 pub struct Told {
     #[serde(flatten)]
     state: RunState,
     /// How far it is.
     progress: Progress,
+}
+
+/// One server-sent event.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `Event` writes")]
+pub struct RunEvent {
+    /// `progress`, and `end` when the run is over.
+    event: String,
+    /// JSON of a `Told`.
+    #[schema(content_media_type = "application/json")]
+    data: String,
 }
 
 /// Start a run
@@ -242,7 +257,7 @@ fn item(run: &Run, mut row: ItemRow) -> Item {
 ///
 /// Server-sent events named `progress`, and one named `end` when the run is over.
 #[utoipa::path(get, path = "/v1/runs/{id}/events", tag = "runs", params(("id" = RunId, Path)), responses(
-    (status = 200, content_type = "text/event-stream", body = Told), (status = 404, body = Problem),
+    (status = 200, content_type = "text/event-stream", body = RunEvent), (status = 404, body = Problem),
 ))]
 pub async fn events(
     State(api): State<Api>,

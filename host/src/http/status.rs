@@ -30,6 +30,7 @@ pub struct Readiness {
 
 /// What this is.
 #[derive(Serialize, ToSchema)]
+#[schema(as = DaemonVersion)]
 pub struct Version {
     /// Always `assay`.
     name: &'static str,

@@ -1,0 +1,9 @@
+"""Bodies that schemathesis has no writer for."""
+
+import schemathesis
+
+
+@schemathesis.serializer("application/wasm", "application/x-ndjson")
+def as_it_is(_context, value):
+    value = getattr(value, "data", value)
+    return value if isinstance(value, bytes) else str(value).encode(errors="surrogatepass")
