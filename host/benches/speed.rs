@@ -1,6 +1,7 @@
 //! What `cargo xtask bench` prints: each hot path as a ratio against its limit.
 //!
-//! Not a timed test: under `cargo test` it runs once with little data, only to
+//! `cargo xtask bench python` measures the sections that are named; without a
+//! name all are. Not a timed test: under `cargo test` it runs once with little data, only to
 //! see that it runs.
 
 #[path = "../tests/support/mod.rs"]
@@ -14,13 +15,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use assay::domain::digest::Digest;
 use assay::domain::interaction::{Answer, Item};
 use assay::protocol::{JobItem, Limits};
 use assay::sandbox::{Engine, Plugin, compile, convert_interaction};
-use assay::workers::{Confinement, Settings, Workers};
+use assay::workers::{ArtifactCache, Confinement, Settings, Workers};
 use assay_plugin::Interaction;
 use serde_json::{Value, json};
-use support::{artifact, call, component, root, settings, try_component};
+use support::{artifact, call, component, items, root, settings, try_component};
 
 /// How much is measured.
 struct Scale {
@@ -31,11 +33,34 @@ struct Scale {
 fn main() {
     let measured = std::env::args().any(|argument| argument == "--bench");
     let scale = if measured { Scale { rounds: 200, rows: 200_000 } } else { Scale { rounds: 2, rows: 500 } };
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(calls(&scale));
-    runtime.block_on(confinement(&scale));
-    whole_run(&scale);
-    start_up();
+    let named: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let unknown = named.iter().find(|name| SECTIONS.iter().all(|(section, _)| section != name));
+    // A test's name is none either, but is no mistake.
+    assert!(
+        !measured || unknown.is_none(),
+        "{unknown:?} is none of {:?}",
+        SECTIONS.map(|(section, _)| section)
+    );
+    for (section, measure) in SECTIONS {
+        if named.is_empty() || named.iter().any(|name| name == section) {
+            measure(&scale);
+        }
+    }
+}
+
+/// A section's name, and what measures it.
+type Section = (&'static str, fn(&Scale));
+
+const SECTIONS: [Section; 5] = [
+    ("calls", |scale| block_on(calls(scale))),
+    ("confinement", |scale| block_on(confinement(scale))),
+    ("python", |scale| block_on(python(scale))),
+    ("run", whole_run),
+    ("start", |_| start_up()),
+];
+
+fn block_on(section: impl Future<Output = ()>) {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(section);
 }
 
 fn report(what: &str, value: f64, unit: &str, limit: f64, lower_is_better: bool) {
@@ -111,6 +136,98 @@ async fn confinement(scale: &Scale) {
         3.0,
         true,
     );
+}
+
+/// How soon a component with a language runtime in it is ready in a worker that
+/// has not had it, and whether workers share its machine code.
+async fn python(scale: &Scale) {
+    let Some(component) = try_component("in-python") else {
+        println!("in-python is not built, because its language is not installed");
+        return;
+    };
+    let one = Workers::start(Settings { count: 1, ..settings() }).await.expect("a worker starts");
+    drop(artifact(&one, &component).await);
+    let cache = ArtifactCache::open(&root().join("target/test-artifacts"), 2 << 30).expect("the cache opens");
+    let mut readings = Vec::new();
+    let mut ready = Vec::new();
+    for _ in 0..(scale.rounds / 10).max(2) {
+        let workers = Workers::start(Settings { count: 1, ..settings() }).await.expect("a worker starts");
+        let started = Instant::now();
+        let found = cache.get(Digest::of(&component), workers.compatibility()).expect("readable");
+        readings.push(started.elapsed());
+        let plugin = Arc::new(found.expect("it was made a moment ago"));
+        let mut times = Vec::new();
+        for _ in 0..6 {
+            let started = Instant::now();
+            workers.describe(&plugin).await.expect("it describes itself");
+            times.push(started.elapsed());
+        }
+        let first = times.remove(0);
+        times.sort();
+        // What the first call takes longer: hand-over, mapping, linking.
+        ready.push(first.saturating_sub(times[times.len() / 2]));
+    }
+    readings.sort();
+    ready.sort();
+    println!(
+        "a Python component's artifact: {:.1} ms to read and check it, once for all workers",
+        readings[readings.len() / 2].as_secs_f64() * 1e3
+    );
+    let ready = ready[ready.len() / 2].as_secs_f64() * 1e3;
+    report("a Python component is ready from cache, each worker", ready, "ms", 10.0, true);
+
+    let workers = Workers::start(settings()).await.expect("workers start");
+    while workers.process_ids().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let plugin = artifact(&workers, &component).await;
+    // At once, so that each worker gets one of the two.
+    for _ in 0..3 {
+        let score = || workers.score(items(&["plain", "print"]), vec![call(&plugin, "{}")]);
+        let (one, other) = tokio::join!(score(), score());
+        assert!(one.is_ok_and(|outcome| outcome[0].is_ok()) && other.is_ok_and(|outcome| outcome[0].is_ok()));
+    }
+    let mapped: Vec<_> = workers.process_ids().into_iter().map(Mapped::of).collect();
+    assert!(mapped.iter().all(|mapped| mapped.resident > 0), "each worker runs it: {mapped:?}");
+    println!("its pages in each worker, in KiB: {mapped:?}");
+    let copied = mapped.iter().map(|mapped| mapped.copied).sum::<u64>() as f64;
+    let resident = mapped.iter().map(|mapped| mapped.resident).sum::<u64>() as f64;
+    report("of its pages, what a worker has copied for itself", copied / resident * 100.0, "%", 1.0, true);
+}
+
+/// What a process has resident of artifacts, in KiB.
+#[derive(Debug, Default)]
+struct Mapped {
+    /// In all.
+    resident: u64,
+    /// Also mapped by another process at this moment. The rest is in the same
+    /// memory file, but only this one has touched it lately.
+    shared: u64,
+    /// No longer pages of the memory file, but this process's own.
+    copied: u64,
+}
+
+impl Mapped {
+    fn of(process: u32) -> Self {
+        let maps = fs::read_to_string(format!("/proc/{process}/smaps")).expect("the worker lives");
+        let mut mapped = Self::default();
+        let mut inside = false;
+        for line in maps.lines() {
+            let mut words = line.split_whitespace();
+            let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            let kib = || second.parse::<u64>().unwrap_or_default();
+            match first {
+                "Rss:" if inside => mapped.resident += kib(),
+                "Shared_Clean:" | "Shared_Dirty:" if inside => mapped.shared += kib(),
+                "Anonymous:" if inside => mapped.copied += kib(),
+                _ if first.ends_with(':') => {}
+                // A mapping's first line: addresses, rights, and at its end the
+                // file. What can be written is a guest's memory.
+                _ => inside = line.contains("memfd:artifact") && !second.contains('w'),
+            }
+        }
+        mapped
+    }
 }
 
 async fn calls(scale: &Scale) {

@@ -20,7 +20,10 @@ enum Xtask {
     /// Runs every test of the workspace
     Test,
     /// Prints each hot path as a ratio against its limit
-    Bench,
+    Bench {
+        /// Measures these sections only: calls, confinement, python, run, start
+        sections: Vec<String>,
+    },
     /// Builds every plugin of the project to a component
     Plugins,
     /// Makes sure that plugins can be built, and says how
@@ -30,7 +33,7 @@ enum Xtask {
 fn main() -> anyhow::Result<()> {
     match Xtask::parse() {
         Xtask::Demo { arguments } => test::demo(&arguments),
-        Xtask::Bench => test::bench(),
+        Xtask::Bench { sections } => test::bench(&sections),
         Xtask::Plugins => plugins::run(),
         Xtask::Test => test::run(),
         Xtask::Toolchain => toolchain::run(),

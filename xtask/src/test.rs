@@ -25,11 +25,14 @@ pub fn demo(arguments: &[String]) -> anyhow::Result<()> {
     cargo(&run)
 }
 
-/// Prints each hot path as a ratio against its limit.
-pub fn bench() -> anyhow::Result<()> {
+/// Prints each hot path as a ratio against its limit; those of all sections
+/// where none is named.
+pub fn bench(sections: &[String]) -> anyhow::Result<()> {
     plugins::build()?;
     foreign::build()?;
-    cargo(&["bench", "--locked", "--package", "assay", "--bench", "speed"])
+    let mut bench = vec!["bench", "--locked", "--package", "assay", "--bench", "speed", "--"];
+    bench.extend(sections.iter().map(String::as_str));
+    cargo(&bench)
 }
 
 /// Runs cargo so that the binary carries the plugins that were just built.
