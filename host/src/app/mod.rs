@@ -2,7 +2,9 @@
 //! catalogue and a runner.
 
 mod backup;
+mod daemon_client;
 mod doctor;
+mod file_import;
 mod import;
 mod selection;
 
@@ -24,7 +26,9 @@ use crate::store::{Store, StoreError};
 use crate::workers::{ArtifactCache, Confinement, Settings, StartError, Workers};
 
 pub use backup::{BackupError, Existing, back_up, restore};
+pub use daemon_client::{DaemonClient, DaemonError};
 pub use doctor::{Finding, Health, examine};
+pub use file_import::{Destination, FileImport, FileImportError, Imported, import_file};
 pub use import::{ImportError, import_reference_set};
 pub use selection::{SelectionError, select_reference_set};
 
@@ -125,6 +129,23 @@ fn worker_settings(config: &Config) -> io::Result<Settings> {
         deadline_max_ms: workers.deadline_max_ms,
     };
     Ok(settings)
+}
+
+/// A data directory's ingest alone, without workers, plugins and runs.
+pub struct Intake {
+    /// What comes in from production.
+    pub ingest: Ingest,
+    _lock: File,
+}
+
+impl Intake {
+    /// Opens it, with this process as the only one that works there.
+    pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
+        let store = open_store(&config.data_dir)?;
+        let lock = lock(&config.data_dir)?;
+        let ingest = Ingest::start(store, clock, config.ingest.clone())?;
+        Ok(Self { ingest, _lock: lock })
+    }
 }
 
 impl App {

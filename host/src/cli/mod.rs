@@ -7,6 +7,7 @@
 mod config;
 mod data;
 mod demo;
+mod import;
 mod plugin;
 mod progress;
 mod reference_set;
@@ -77,6 +78,8 @@ enum Command {
     /// Import and list reference sets
     #[command(subcommand)]
     ReferenceSet(reference_set::ReferenceSet),
+    /// Import interactions or events from a file: JSON lines, CSV or Parquet
+    Import(import::Import),
     /// Back the data directory up into one file, while the daemon may work
     Backup(data::Backup),
     /// Make a data directory from a backup; the daemon must not run
@@ -195,6 +198,7 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
             Command::Plugin(command) => plugin::run(context, command).await,
             Command::Token(command) => token::run(context, command).await,
             Command::ReferenceSet(command) => reference_set::run(context, command).await,
+            Command::Import(command) => import::run(context, command).await,
             Command::Backup(command) => data::backup(&context, &command),
             Command::Restore(command) => data::run_restore(&context, &command),
             Command::Doctor => data::doctor(context).await,

@@ -6,6 +6,7 @@
 //! taken. Spans of one trace wait in the store until the trace is whole.
 
 mod classes;
+pub mod file;
 mod native;
 pub mod otlp;
 mod queue;
@@ -19,7 +20,7 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::production::{Event, ProductionInteraction};
 use crate::store::{Arrival, ArrivalRules, Kept, NewInteraction, Store, StoreError, TraceWaits};
 
-pub use native::{Lines, Rejected, read_events, read_interactions};
+pub use native::{Lines, Rejected, event_of, interaction_of, read_events, read_interactions};
 pub use redaction::RuleError;
 
 use classes::Classifier;

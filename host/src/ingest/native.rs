@@ -12,7 +12,7 @@ use crate::domain::interaction::Interaction;
 use crate::domain::production::{Event, Origin, ProductionInteraction};
 
 /// A line that was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Rejected {
     /// Counted from 1; of an array, the place of the element.
     pub line: usize,
@@ -31,12 +31,12 @@ pub struct Lines<T> {
 
 /// Reads interactions: JSON Lines, an array, or one object.
 pub fn read_interactions(body: &[u8], now: Timestamp) -> Lines<ProductionInteraction> {
-    read(body, |members| interaction(members, now))
+    read(body, |members| interaction_of(members, now))
 }
 
 /// Reads events: JSON Lines, an array, or one object.
 pub fn read_events(body: &[u8], now: Timestamp) -> Lines<Event> {
-    read(body, |members| event(members, now))
+    read(body, |members| event_of(members, now))
 }
 
 fn read<T>(body: &[u8], convert: impl Fn(Map<String, Value>) -> Result<T, String>) -> Lines<T> {
@@ -87,7 +87,11 @@ const ENVELOPE: [&str; 13] = [
     "scores",
 ];
 
-fn interaction(mut members: Map<String, Value>, now: Timestamp) -> Result<ProductionInteraction, String> {
+/// The interaction that a JSON object writes.
+pub fn interaction_of(
+    mut members: Map<String, Value>,
+    now: Timestamp,
+) -> Result<ProductionInteraction, String> {
     let started_at = members.remove("started_at").map(instant).transpose()?;
     let mut envelope = Map::new();
     for name in ENVELOPE {
@@ -129,7 +133,8 @@ struct WrittenEvent {
     value: Option<Value>,
 }
 
-fn event(members: Map<String, Value>, now: Timestamp) -> Result<Event, String> {
+/// The event that a JSON object writes.
+pub fn event_of(members: Map<String, Value>, now: Timestamp) -> Result<Event, String> {
     let written: WrittenEvent =
         serde_json::from_value(Value::Object(members)).map_err(|error| error.to_string())?;
     if written.kind.is_empty() || written.kind.len() > 100 {

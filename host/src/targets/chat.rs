@@ -2,18 +2,19 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use reqwest::header::{ACCEPT, AUTHORIZATION};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, Url};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::attempt::{self, Again, Attempt, Fault};
+use super::client::client_builder;
 use super::errors::{Failure, TargetError};
 use super::keys::Key;
 use super::request::{self, Dialect, Question};
@@ -22,8 +23,6 @@ use super::stream::cause;
 use crate::domain::interaction::{Answer, Timing, ToolCall, Usage};
 use crate::domain::target::Target;
 
-/// Limit of connecting, within the limit of the attempt.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the product answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered {
@@ -224,22 +223,12 @@ fn error(fault: Fault, attempts: u32, key: Option<&Key>) -> TargetError {
     }
 }
 
-/// Redirects are not followed: they would carry the key and the conversation
-/// to a place that nobody wrote down.
 fn http_client(target: &Target, url: &Url) -> Result<Client, TargetError> {
-    static PROVIDER: Once = Once::new();
-    // An error means that the process has a provider already, which is as good.
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    let builder = Client::builder()
-        .user_agent(concat!("assay/", env!("CARGO_PKG_VERSION")))
+    client_builder(url)
         .default_headers(target.header_map()?)
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(target.concurrency);
-    // Without TLS the system's certificates are not needed, and may be missing.
-    let builder = if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
-    builder.build().map_err(|error| TargetError::Setup(cause(&error)))
+        .pool_max_idle_per_host(target.concurrency)
+        .build()
+        .map_err(|error| TargetError::Setup(cause(&error)))
 }
 
 fn system_now_us() -> i64 {

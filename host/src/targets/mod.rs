@@ -14,6 +14,7 @@
 mod assembly;
 mod attempt;
 mod chat;
+mod client;
 mod config;
 mod errors;
 mod keys;
@@ -23,9 +24,10 @@ mod stream;
 
 pub use attempt::BODY_BYTES_MAX;
 pub use chat::{Answered, TargetClient};
+pub use client::client_builder;
 pub use config::{CONCURRENCY_MAX, ConfigError, RETRIES_MAX, TIMEOUT_MS_MAX};
 pub use errors::{Failure, TargetError, TimeLimit};
 pub use keys::{Key, KeyError};
 pub use request::{Question, QuestionError};
-pub use retry::{Backoff, RETRY_AFTER_MAX};
-pub use stream::LINE_BYTES_MAX;
+pub use retry::{Backoff, RETRY_AFTER_MAX, is_passing, retry_after};
+pub use stream::{LINE_BYTES_MAX, cause};

@@ -34,7 +34,7 @@ impl Default for Backoff {
 impl Backoff {
     /// How long to wait before retry number `retry`, counted from 0. What the
     /// endpoint asks for is never cut short by luck.
-    pub(super) fn wait(&self, retry: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Duration {
+    pub fn wait(&self, retry: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Duration {
         let end = self.base.saturating_mul(2_u32.saturating_pow(retry)).min(self.cap);
         let jitter = end.mul_f64(rng.random::<f64>());
         match retry_after {
@@ -46,14 +46,14 @@ impl Backoff {
 
 /// Whether a status may be another one in a moment. 409 is among them because
 /// OpenAI's own clients ask again after it.
-pub(super) fn is_passing(status: u16) -> bool {
+pub fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// Reads `Retry-After`: seconds, or a date in one of the three forms of HTTP
 /// (RFC 9110, sections 5.6.7 and 10.2.3). Fractions of seconds, which the RFC
 /// does not know, are met in practice. A date that has passed is no wait.
-pub(super) fn retry_after(value: &str, now_us: i64) -> Option<Duration> {
+pub fn retry_after(value: &str, now_us: i64) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<f64>() {
         return (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));

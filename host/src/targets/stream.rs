@@ -93,7 +93,7 @@ fn failure(error: SseError) -> Failure {
 }
 
 /// The whole chain of causes. Without the URL, which the reader knows.
-pub(super) fn cause(error: &reqwest::Error) -> String {
+pub fn cause(error: &reqwest::Error) -> String {
     let mut source = error.source();
     let mut words = Vec::new();
     while let Some(inner) = source {
