@@ -48,16 +48,16 @@ fn request(index: u64) -> ProductionInteraction {
             template: named("template-", 4),
             template_version: named("v", 2),
             model: named("model-", 3),
-            request_class: named("class-", 2).filter(|_| index % 7 != 0),
+            request_class: named("class-", 2).filter(|_| !index.is_multiple_of(7)),
             error: (index % 50 == 49).then(|| "timeout".to_owned()),
             timing: Timing {
                 total_us: Some(first_token_us + output * 20_000),
-                first_token_us: Some(first_token_us).filter(|_| index % 11 != 0),
-                streamed: Some(index % 13 != 0),
+                first_token_us: Some(first_token_us).filter(|_| !index.is_multiple_of(11)),
+                streamed: Some(!index.is_multiple_of(13)),
                 ..Timing::default()
             },
             usage: Usage {
-                input: Some(input).filter(|_| index % 17 != 0),
+                input: Some(input).filter(|_| !index.is_multiple_of(17)),
                 output: Some(output),
                 cached_input: [Some(0), Some(input / 2), None][(index % 3) as usize],
                 ..Usage::default()

@@ -40,6 +40,7 @@ async fn setting(schedule: serde_json::Value, how: &str) -> Setting {
         app.workers.clone(),
         Arc::new(clock.clone()),
         config,
+        Vec::new(),
     );
     app.runner = runner.clone();
     let scheduler = Scheduler::new(app.store.clone(), runner, Arc::new(clock.clone()));

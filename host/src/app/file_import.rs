@@ -158,10 +158,11 @@ fn read(
     let mut batch = Batch::default();
     while let Some(row) = rows.next() {
         let Row { number, bytes, values } = row?;
-        if batch.rows > 0 && batch.bytes + bytes > BATCH_BYTES_MAX {
-            if batches.blocking_send((std::mem::take(&mut batch), length)).is_err() {
-                return Ok(());
-            }
+        if batch.rows > 0
+            && batch.bytes + bytes > BATCH_BYTES_MAX
+            && batches.blocking_send((std::mem::take(&mut batch), length)).is_err()
+        {
+            return Ok(());
         }
         let members = values.and_then(|values| file.mapping.apply(number, values, typed));
         let added = members.and_then(|members| batch.add(file.content, as_lines, number, members, now));

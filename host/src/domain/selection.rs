@@ -72,8 +72,9 @@ impl Selection {
             problems.push(("/per_class_max", "at least 1".into()));
         }
         let shares: f64 = self.split.values().sum();
-        let are_shares = self.split.values().all(|share| *share > 0.0 && *share <= 1.0);
-        if !self.split.is_empty() && !(are_shares && (shares - 1.0).abs() < 1e-6) {
+        let has_wrong_share = self.split.values().any(|share| !(*share > 0.0 && *share <= 1.0));
+        let is_off = (shares - 1.0).abs() > 1e-6;
+        if !self.split.is_empty() && (has_wrong_share || is_off) {
             problems.push(("/split", format!("the shares are over 0 and sum to 1, not to {shares}")));
         }
         problems

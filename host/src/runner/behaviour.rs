@@ -14,7 +14,9 @@ const SESSIONS_AT_ONCE: u32 = 200;
 
 /// Extractors that were prepared, by the builds that were current then.
 #[derive(Default)]
-pub(super) struct Prepared(tokio::sync::Mutex<Option<(Vec<Digest>, Arc<[ReadyExtractor]>)>>);
+pub(super) struct Prepared(tokio::sync::Mutex<Option<OfBuilds>>);
+
+type OfBuilds = (Vec<Digest>, Arc<[ReadyExtractor]>);
 
 impl Runner {
     /// Reads every session that is due.

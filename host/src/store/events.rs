@@ -41,6 +41,15 @@ pub(super) fn insert(
     Ok(Kept::New)
 }
 
+/// The interaction that an event names.
+struct Found {
+    row: i64,
+    session: Option<i64>,
+    user: Option<i64>,
+    started_at_us: i64,
+    total_us: i64,
+}
+
 /// The session of the interaction that it names, else the one that it names
 /// itself; none while the interaction has not come yet.
 fn session_of(
@@ -52,29 +61,35 @@ fn session_of(
 ) -> Result<Option<i64>> {
     let stretch = Stretch { from_us: event.at.0, to_us: event.at.0, received_at_us: received_at.0 };
     if let Some(id) = event.interaction {
-        let found: Option<(i64, Option<i64>, Option<i64>, i64, Option<i64>)> = transaction
+        let found = transaction
             .prepare_cached(
                 "SELECT id, session, user, started_at_us, total_us FROM interaction \
                  WHERE uid BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1",
             )?
             .query_row((id.as_bytes(), id.last_that_it_means().as_bytes()), |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                Ok(Found {
+                    row: row.get(0)?,
+                    session: row.get(1)?,
+                    user: row.get(2)?,
+                    started_at_us: row.get(3)?,
+                    total_us: row.get::<_, Option<i64>>(4)?.unwrap_or(0),
+                })
             })
             .optional()?;
-        if let Some((row, session, user, started_at, total)) = found {
-            if let Some(session) = session {
+        if let Some(found) = found {
+            if let Some(session) = found.session {
                 sessions::touch(transaction, session, None, stretch)?;
                 return Ok(Some(session));
             }
             let whole = Stretch {
-                from_us: started_at.min(event.at.0),
-                to_us: (started_at + total.unwrap_or(0)).max(event.at.0),
+                from_us: found.started_at_us.min(event.at.0),
+                to_us: (found.started_at_us + found.total_us).max(event.at.0),
                 ..stretch
             };
-            let session = sessions::insert_lone(transaction, id.as_bytes(), user, whole)?;
+            let session = sessions::insert_lone(transaction, id.as_bytes(), found.user, whole)?;
             transaction
                 .prepare_cached("UPDATE interaction SET session = ?2 WHERE id = ?1")?
-                .execute((row, session))?;
+                .execute((found.row, session))?;
             return Ok(Some(session));
         }
     }

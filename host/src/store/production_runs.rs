@@ -66,7 +66,7 @@ pub struct ClusterCompletion {
 impl Store {
     /// The last interaction that was received so far.
     pub async fn interaction_last_row(&self) -> Result<i64> {
-        self.read(|transaction| last_row(transaction)).await
+        self.read(last_row).await
     }
 
     /// Where the evaluation's last run that followed production stopped.

@@ -106,7 +106,10 @@ fn failed(path: &Path, error: csv::Error) -> FileError {
 mod tests {
     use super::super::{Format, Rows};
 
-    fn rows(text: &[u8], bytes_max: usize) -> (Vec<String>, Vec<Result<(usize, bool), String>>) {
+    /// A row's number and whether it can be used, or why there are no more.
+    type Counted = Result<(usize, bool), String>;
+
+    fn rows(text: &[u8], bytes_max: usize) -> (Vec<String>, Vec<Counted>) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("a.csv");
         std::fs::write(&path, text).expect("written");

@@ -96,7 +96,7 @@ impl Store {
     /// nothing is done, and the hour stays stale.
     pub async fn latency_recount(&self, stale: StaleHour) -> Result<()> {
         let StaleHour { hour, marks } = stale;
-        let cursor = self.read(|transaction| cursor(transaction)).await?;
+        let cursor = self.read(cursor).await?;
         let mut cells = Cells::new();
         let mut after = Some((i64::MIN, i64::MIN));
         while let Some(from) = after {

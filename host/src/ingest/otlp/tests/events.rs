@@ -163,7 +163,11 @@ fn an_evaluation_is_an_incoming_score_once() {
     let mut below = span(2, 1, 10, 20, json!({ "gen_ai.operation.name": "chat" }));
     below.events = vec![event(name, 15, told.clone())];
     let spans = records(vec![span(1, 0, 0, 100, json!({ "gen_ai.operation.name": "invoke_agent" })), below]);
-    assert_eq!(assemble(&spans, &[])[0].origin.scores, [expected.clone()], "of a call below the agent");
+    assert_eq!(
+        assemble(&spans, &[])[0].origin.scores,
+        std::slice::from_ref(&expected),
+        "of a call below the agent"
+    );
     let logs = facts(vec![log(name, 2, 5, Json::Null, told.clone()), log(name, 1, 5, Json::Null, told)]);
     assert_eq!(assemble(&spans, &logs)[0].origin.scores, [expected]);
 }
