@@ -1,5 +1,5 @@
-//! How fast production comes in, over HTTP, durable and visible: daemon and
-//! client share the machine.
+//! How fast production comes in, over HTTP, durable and visible, and how fast it
+//! is scored as it comes in: daemon and client share the machine.
 //!
 //! `cargo bench --bench ingest`; as a test it does the least that shows that it
 //! works.
@@ -22,6 +22,7 @@ const CONNECTIONS: usize = 4;
 const SPANS_A_SECOND_MIN: f64 = 15_000.0;
 const P99_MS_MAX: f64 = 50.0;
 const BYTES_A_SPAN_MAX: f64 = 2_000.0;
+const SCORED_A_SECOND_MIN: f64 = 5_000.0;
 
 fn main() {
     let bench = std::env::args().any(|argument| argument == "--bench");
@@ -29,6 +30,7 @@ fn main() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(ingest(batches));
+    runtime.block_on(follow(if bench { 60_000 } else { 500 }));
 }
 
 /// Text with the word frequencies of a natural language: the share of a word
@@ -195,5 +197,77 @@ async fn ingest(batches: usize) {
     println!(
         "  {bytes_a_span:>10.0} bytes a span  limit {BYTES_A_SPAN_MAX:.0}: {:.2}",
         bytes_a_span / BYTES_A_SPAN_MAX
+    );
+}
+
+/// Interactions that come in and are scored by three scorers, from the first
+/// request until the last score is on disk.
+async fn follow(interactions: usize) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let daemon = Daemon::start(folder.path());
+    let client = reqwest::Client::new();
+    let scorer = |name: &str, check: serde_json::Value| serde_json::json!({"plugin": "text", "name": name, "config": {"checks": [check]}});
+    let definition = serde_json::json!({
+        "name": "live", "source": {"production": {"follow": true}},
+        "completion": {"output": "closeness.levenshtein", "at_least": 0.5},
+        "scorers": [
+            scorer("same", serde_json::json!({"kind": "equals", "ignore_case": true})),
+            scorer("closeness", serde_json::json!({"kind": "levenshtein"})),
+            scorer("length", serde_json::json!({"kind": "length", "max": 2_000})),
+        ],
+    });
+    let url = format!("{}/v1/evaluations", daemon.base);
+    let made = client.post(url).json(&definition).send().await.expect("answered");
+    let status = made.status();
+    let made: serde_json::Value = made.json().await.expect("JSON");
+    assert_eq!(status, 201, "{made}");
+    let run = loop {
+        let url = format!("{}/v1/runs?state=running", daemon.base);
+        let runs: serde_json::Value =
+            client.get(url).send().await.expect("answered").json().await.expect("JSON");
+        if let Some(run) = runs["runs"][0]["id"].as_str() {
+            break run.to_owned();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    let mut words = Words::new();
+    let bodies: Vec<String> = (0..interactions)
+        .map(|index| {
+            let (query, actual) = (words.text(1_024), words.text(256));
+            let expected = words.text(256);
+            serde_json::json!({
+                "id": format!("i{index}"), "query": query, "actual": actual, "expected": [expected],
+                "session": format!("s{}", index / 5), "template": "support",
+            })
+            .to_string()
+        })
+        .collect::<Vec<_>>()
+        .chunks(SPANS_PER_BATCH)
+        .map(|lines| lines.join("\n"))
+        .collect();
+    let started = Instant::now();
+    for body in bodies {
+        let url = format!("{}/v1/interactions", daemon.base);
+        let answer = client.post(url).body(body).send().await.expect("answered");
+        assert_eq!(answer.status(), 200);
+    }
+    let sent = started.elapsed();
+    loop {
+        let url = format!("{}/v1/runs/{run}", daemon.base);
+        let run: serde_json::Value =
+            client.get(url).send().await.expect("answered").json().await.expect("JSON");
+        if run["progress"]["done"].as_u64() == Some(interactions as u64) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let elapsed = started.elapsed();
+    let rate = interactions as f64 / elapsed.as_secs_f64();
+    println!(
+        "scored as they come in, {interactions} interactions, three scorers, {elapsed:.1?} (sent in {sent:.1?})"
+    );
+    println!(
+        "  {rate:>10.0} a second      limit {SCORED_A_SECOND_MIN:.0}: {:.2}",
+        rate / SCORED_A_SECOND_MIN
     );
 }
