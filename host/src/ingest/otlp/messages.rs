@@ -5,17 +5,15 @@
 //! What a message holds is read part by part, so that a part of an unknown
 //! type costs itself only. Reasoning is no answer and is left out.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::raw::{Parts, RawCall, RawFile, RawImage, RawMessage, RawPart};
 use crate::domain::interaction::{Media, Message, Part, Role, ToolCall};
 
 /// The messages of a JSON list or of one JSON object, with the first reason
 /// that one of them gives for the model's stop. None where it is neither.
 pub(super) fn list(text: &str, role: Role) -> Option<(Vec<Message>, Option<String>)> {
-    let raw: Vec<Raw<'_>> = match text.trim_start().as_bytes().first()? {
+    let raw: Vec<RawMessage<'_>> = match text.trim_start().as_bytes().first()? {
         b'[' => serde_json::from_str(text).ok()?,
         b'{' => vec![serde_json::from_str(text).ok()?],
         _ => return None,
@@ -23,7 +21,7 @@ pub(super) fn list(text: &str, role: Role) -> Option<(Vec<Message>, Option<Strin
     let mut messages = Vec::with_capacity(raw.len());
     let mut stopped = None;
     for mut one in raw {
-        stopped = stopped.or_else(|| one.finish_reason.take());
+        stopped = stopped.or_else(|| one.finish_reason.0.take());
         one.into_messages(role, &mut messages);
     }
     Some((messages, stopped))
@@ -31,10 +29,14 @@ pub(super) fn list(text: &str, role: Role) -> Option<(Vec<Message>, Option<Strin
 
 /// The parts of system instructions: a JSON list of parts or of texts, or text.
 pub(super) fn instructions(text: String) -> Vec<Part> {
-    match serde_json::from_str::<Vec<&RawValue>>(&text) {
-        Ok(list) => list
+    if !text.trim_start().starts_with('[') {
+        return vec![Part::Text { text }];
+    }
+    match serde_json::from_str::<Parts<'_>>(&text) {
+        Ok(parts) => parts
+            .0
             .into_iter()
-            .filter_map(|raw| match Piece::read(raw) {
+            .filter_map(|part| match Piece::of(part) {
                 Piece::Part(part) => Some(part),
                 _ => None,
             })
@@ -51,13 +53,7 @@ pub(super) fn plain(role: Role, text: String) -> Message {
 /// What a tool answered, as a message that names the call. It stands between
 /// reading and [`super::content::fold_results`].
 pub(super) fn result(id: Option<String>, name: Option<String>, parts: Vec<Part>) -> Message {
-    let call = id.map(|id| ToolCall {
-        id: Some(id),
-        name: name.clone().unwrap_or_default(),
-        arguments: String::new(),
-        output: None,
-        error: None,
-    });
+    let call = id.map(|id| call_of(Some(id), name.clone(), None));
     Message { role: Role::Tool, name, parts, tool_calls: call.into_iter().collect() }
 }
 
@@ -81,64 +77,31 @@ pub(super) fn text_of(raw: &RawValue) -> Option<String> {
     }
 }
 
-#[derive(Deserialize)]
-struct Raw<'a> {
-    #[serde(default)]
-    role: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    parts: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    tool_calls: Option<Vec<RawCall<'a>>>,
-    #[serde(borrow, default)]
-    tool_call_id: Option<&'a RawValue>,
-    /// The call that a tool's message answers, in the older events.
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(default)]
-    finish_reason: Option<String>,
+fn call_of(id: Option<String>, name: Option<String>, arguments: Option<String>) -> ToolCall {
+    ToolCall {
+        id,
+        name: name.unwrap_or_default(),
+        arguments: arguments.unwrap_or_default(),
+        output: None,
+        error: None,
+    }
 }
 
-#[derive(Deserialize)]
-struct RawCall<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    function: Option<RawFunction<'a>>,
-}
-
-#[derive(Deserialize)]
-struct RawFunction<'a> {
-    #[serde(borrow, default)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-}
-
-impl Raw<'_> {
+impl RawMessage<'_> {
     /// One message, after those of the tools whose answers stand in it.
     fn into_messages(self, otherwise: Role, messages: &mut Vec<Message>) {
-        let text = |raw: Option<&RawValue>| raw.and_then(text_of);
-        let role = role(self.role.as_deref(), otherwise);
-        let name = text(self.name);
+        let role = role(self.role.0.as_deref(), otherwise);
+        let name = self.name.0;
         let mut parts = Vec::new();
         let mut tool_calls = Vec::new();
-        for call in self.tool_calls.into_iter().flatten() {
-            let (name, arguments) = call.function.map_or((None, None), |f| (text(f.name), text(f.arguments)));
-            tool_calls.push(call_of(text(call.id), name, arguments));
+        let calls = self.tool_calls.map(|raw| serde_json::from_str::<Vec<RawCall<'_>>>(raw.get()));
+        for call in calls.and_then(Result::ok).into_iter().flatten() {
+            let function = call.function.unwrap_or_default();
+            tool_calls.push(call_of(call.id.0, function.name.0, function.arguments.and_then(text_of)));
         }
-        let pieces = match (self.parts, self.content) {
-            (Some(parts), _) => parts,
-            (None, Some(content)) if content.get().starts_with('[') => {
-                serde_json::from_str(content.get()).unwrap_or_default()
-            }
-            (None, content) => content.into_iter().collect(),
-        };
-        for piece in pieces {
-            match Piece::read(piece) {
+        let holder = if self.parts.0.is_empty() { self.content } else { self.parts };
+        for part in holder.0 {
+            match Piece::of(part) {
                 Piece::Part(part) => parts.push(part),
                 Piece::Call(call) => tool_calls.push(call),
                 Piece::Result(id, output) => {
@@ -153,21 +116,11 @@ impl Raw<'_> {
         }
         if role == Role::Tool {
             if !parts.is_empty() {
-                messages.push(result(text(self.tool_call_id).or(text(self.id)), name, parts));
+                messages.push(result(self.tool_call_id.0.or(self.id.0), name, parts));
             }
         } else if !parts.is_empty() || !tool_calls.is_empty() {
             messages.push(Message { role, name, parts, tool_calls });
         }
-    }
-}
-
-fn call_of(id: Option<String>, name: Option<String>, arguments: Option<String>) -> ToolCall {
-    ToolCall {
-        id,
-        name: name.unwrap_or_default(),
-        arguments: arguments.unwrap_or_default(),
-        output: None,
-        error: None,
     }
 }
 
@@ -179,97 +132,43 @@ enum Piece {
     Nothing,
 }
 
-#[derive(Deserialize)]
-struct RawPart<'a> {
-    #[serde(rename = "type", default)]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    server_tool_call: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    server_tool_call_response: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    response: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    uri: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    file_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    mime_type: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    modality: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    image_url: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    file: Option<RawFile<'a>>,
-}
-
-#[derive(Deserialize)]
-struct RawFile<'a> {
-    #[serde(borrow, default)]
-    file_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    filename: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    file_data: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct RawUrl<'a> {
-    #[serde(borrow)]
-    url: &'a RawValue,
-}
-
 impl Piece {
-    fn read(raw: &RawValue) -> Self {
-        if raw.get().starts_with('"') {
-            return text_of(raw).map_or(Self::Nothing, |text| Self::Part(Part::Text { text }));
-        }
-        let Ok(part) = serde_json::from_str::<RawPart<'_>>(raw.get()) else { return Self::Nothing };
-        let text = |raw: Option<&RawValue>| raw.and_then(text_of);
-        match part.kind.as_deref() {
-            Some("text" | "input_text" | "output_text" | "refusal") | None => text(part.content)
-                .or_else(|| text(part.text))
-                .map_or(Self::Nothing, |text| Self::Part(Part::Text { text })),
-            Some("tool_call") => Self::Call(call_of(text(part.id), text(part.name), text(part.arguments))),
+    fn of(part: RawPart<'_>) -> Self {
+        let raw = |raw: Option<&RawValue>| raw.and_then(text_of);
+        match part.kind.0.as_deref() {
+            Some("text" | "input_text" | "output_text" | "refusal") | None => {
+                part.content.0.or(part.text.0).map_or(Self::Nothing, |text| Self::Part(Part::Text { text }))
+            }
+            Some("tool_call") => Self::Call(call_of(part.id.0, part.name.0, raw(part.arguments))),
             Some("server_tool_call") => {
-                Self::Call(call_of(text(part.id), text(part.name), text(part.server_tool_call)))
+                Self::Call(call_of(part.id.0, part.name.0, raw(part.server_tool_call)))
             }
             Some("tool_call_response" | "server_tool_call_response") => {
                 let output = part.response.or(part.result).or(part.server_tool_call_response);
-                Self::Result(text(part.id), text(output))
+                Self::Result(part.id.0, raw(output))
             }
-            Some("uri") => Self::media(text(part.uri), None, text(part.mime_type), text(part.modality)),
-            Some("file") if part.file.is_some() => {
-                let file = part.file.expect("seen to be there");
-                let place = text(file.file_id).or_else(|| text(file.file_data));
-                Self::media(place, text(file.filename), None, None)
-            }
-            Some("file") => Self::media(text(part.file_id), None, text(part.mime_type), text(part.modality)),
+            Some("uri") => Self::media(part.uri.0, None, part.mime_type.0, part.modality.0),
+            Some("file") => match part.file {
+                Some(file) => {
+                    let file: RawFile = serde_json::from_str(file.get()).unwrap_or_default();
+                    Self::media(file.file_id.0.or(file.file_data.0), file.filename.0, None, None)
+                }
+                None => Self::media(part.file_id.0, None, part.mime_type.0, part.modality.0),
+            },
             Some("blob") => {
-                let media_type = text(part.mime_type);
-                let place = text(part.content).map(|data| {
+                let media_type = part.mime_type.0;
+                let place = part.content.0.map(|data| {
                     format!(
                         "data:{};base64,{data}",
                         media_type.as_deref().unwrap_or("application/octet-stream")
                     )
                 });
-                Self::media(place, None, media_type, text(part.modality))
+                Self::media(place, None, media_type, part.modality.0)
             }
             Some("image_url" | "input_image") => {
-                let place = part.image_url.and_then(|raw| {
-                    text_of(serde_json::from_str::<RawUrl<'_>>(raw.get()).map_or(raw, |image| image.url))
+                let place = part.image_url.and_then(|image| {
+                    serde_json::from_str::<RawImage>(image.get())
+                        .map_or_else(|_| text_of(image), |image| image.url.0)
                 });
                 Self::media(place, None, None, Some("image".into()))
             }

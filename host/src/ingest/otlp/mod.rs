@@ -25,6 +25,7 @@ mod logs;
 mod messages;
 mod metadata;
 mod names;
+mod raw;
 mod record;
 mod spans;
 mod tools;

@@ -6,6 +6,8 @@
 //! older one wherever both are there. A name that is not in the table becomes
 //! metadata.
 
+use std::sync::LazyLock;
+
 /// What an attribute says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
@@ -67,8 +69,11 @@ pub(super) enum Age {
 
 use Age::{Current, Older};
 
-/// Sorted by name, so that a name is found by halving.
-pub(super) const NAMES: &[(&str, Field, Age)] = &[
+/// A name with what it says.
+type Row = (&'static str, Field, Age);
+
+/// Sorted by name, for people.
+pub(super) const NAMES: &[Row] = &[
     ("assay.request_class", Field::RequestClass, Current),
     ("assay.tenant", Field::Tenant, Current),
     ("enduser.id", Field::User, Older),
@@ -137,10 +142,21 @@ pub(super) const NAMES: &[(&str, Field, Age)] = &[
     ("user.id", Field::User, Current),
 ];
 
+/// The table's rows by the length of their names: few names share one, so a
+/// name is found by comparing it with three others or less on average.
+static BY_LENGTH: LazyLock<Vec<Vec<Row>>> = LazyLock::new(|| {
+    let longest = NAMES.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    let mut rows = vec![Vec::new(); longest + 1];
+    for row in NAMES {
+        rows[row.0.len()].push(*row);
+    }
+    rows
+});
+
 /// What the attribute of a name says; none where it is the client's own.
 pub(super) fn field(name: &str) -> Option<(Field, Age)> {
-    let at = NAMES.binary_search_by(|(known, ..)| (*known).cmp(name)).ok()?;
-    Some((NAMES[at].1, NAMES[at].2))
+    let rows = BY_LENGTH.get(name.len())?;
+    rows.iter().find(|row| row.0 == name).map(|row| (row.1, row.2))
 }
 
 /// What a list that OpenInference spreads over many attributes holds.
