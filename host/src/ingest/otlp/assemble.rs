@@ -22,7 +22,7 @@
 //! The root's question and answer where it has them; else the question of the
 //! first model call and the answer of the last.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::join::joined;
 use super::record::{Facts, SpanKind, SpanRecord};
@@ -32,7 +32,7 @@ use super::{LogFact, content, hex, metadata, tools};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::InteractionId;
 use crate::domain::interaction::{Document, Interaction, Message, Part, Role, Timing, Usage};
-use crate::domain::production::{Origin, ProductionInteraction};
+use crate::domain::production::{IncomingScore, Origin, ProductionInteraction};
 
 /// The interactions of one trace, from all its spans and log events that are
 /// known so far, by the time of their start.
@@ -91,6 +91,7 @@ fn interaction(tree: &Tree<'_>, root_place: usize, members: &[usize], usage: Usa
         for (name, value) in &answering.facts.metadata {
             metadata::add(&mut metadata, name.clone(), value.clone());
         }
+        metadata::copy_notes(&mut metadata, &answering.facts.metadata, metadata::CUT);
     }
     let timing = timing(root, answering, &mut metadata);
     let model_calls = members.iter().filter(|place| tree.is_model_call(**place)).count();
@@ -98,11 +99,8 @@ fn interaction(tree: &Tree<'_>, root_place: usize, members: &[usize], usage: Usa
         metadata::note(&mut metadata, metadata::MODEL_CALLS, &model_calls.to_string());
     }
     for facts in members.iter().map(|place| &tree.span(*place).facts) {
-        for flag in [metadata::USAGE, metadata::CONTENT] {
-            for note in facts.metadata.get(flag).into_iter().flat_map(|notes| notes.split(", ")) {
-                metadata::note(&mut metadata, flag, note);
-            }
-        }
+        metadata::copy_notes(&mut metadata, &facts.metadata, metadata::USAGE);
+        metadata::copy_notes(&mut metadata, &facts.metadata, metadata::CONTENT);
     }
 
     let (history, query) = question(root, &calls);
@@ -133,12 +131,6 @@ fn interaction(tree: &Tree<'_>, root_place: usize, members: &[usize], usage: Usa
         metadata,
         extra: None,
     };
-    let mut scores = Vec::new();
-    for score in members().flat_map(|span| &span.facts.scores) {
-        if !scores.contains(score) {
-            scores.push(score.clone());
-        }
-    }
     let origin = Origin {
         key: None,
         session: text(|facts| &facts.session),
@@ -152,7 +144,7 @@ fn interaction(tree: &Tree<'_>, root_place: usize, members: &[usize], usage: Usa
         partial: root.facts.broken_off || answering.is_some_and(|span| span.facts.broken_off),
         upstream_probability: sources().find_map(|facts| facts.upstream_probability),
         cost: cost(root, &calls),
-        scores,
+        scores: scores(members()),
     };
     ProductionInteraction {
         id: InteractionId::of_span(&root.trace, &root.span),
@@ -183,7 +175,7 @@ fn answering<'a>(root: &'a SpanRecord, calls: &[&'a SpanRecord]) -> Option<&'a S
 fn timing(
     root: &SpanRecord,
     answering: Option<&SpanRecord>,
-    metadata: &mut std::collections::BTreeMap<String, String>,
+    metadata: &mut BTreeMap<String, String>,
 ) -> Timing {
     let total_us = (root.ended_at_us - root.started_at_us).unsigned_abs();
     let streamed = root.facts.streamed.or_else(|| answering.and_then(|span| span.facts.streamed));
@@ -236,6 +228,19 @@ fn answer(root: &SpanRecord, answering: Option<&SpanRecord>) -> (String, Vec<Par
         Some(message) => content::split(&message.parts),
         None => (root.facts.output_value.clone().unwrap_or_default(), Vec::new()),
     }
+}
+
+/// Each score once: an event can come on a span and as a log record.
+fn scores<'a>(members: impl Iterator<Item = &'a SpanRecord>) -> Vec<IncomingScore> {
+    let mut seen = HashSet::new();
+    members
+        .flat_map(|span| &span.facts.scores)
+        .filter(|score| {
+            let value = score.value.map(f64::to_bits);
+            seen.insert((&score.name, value, &score.label, &score.explanation))
+        })
+        .cloned()
+        .collect()
 }
 
 /// Each document once, in the order in which they were found.

@@ -119,4 +119,7 @@ fn fill(facts: &mut Facts, more: &Facts) {
     for (name, value) in &more.metadata {
         metadata::add(&mut facts.metadata, name.clone(), value.clone());
     }
+    for notes in [metadata::USAGE, metadata::CONTENT, metadata::CUT] {
+        metadata::copy_notes(&mut facts.metadata, &more.metadata, notes);
+    }
 }

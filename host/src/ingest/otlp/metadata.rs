@@ -26,9 +26,13 @@ pub(super) const TIMING: &str = "assay.timing_flag";
 /// How many calls of a model an interaction took, where there was more than one.
 pub(super) const MODEL_CALLS: &str = "assay.model_calls";
 
-/// Adds an entry, or notes that there was no room for it. The host's own notes always have room.
+/// The host's own notes, which no client can write.
+const OWN: [&str; 5] = [CUT, USAGE, CONTENT, TIMING, MODEL_CALLS];
+
+/// Adds an entry, or notes that there was no room for it. The host's own notes
+/// are not entries: see [`note`] and [`copy_notes`].
 pub(super) fn add(metadata: &mut BTreeMap<String, String>, name: String, mut value: String) {
-    if metadata.contains_key(&name) {
+    if metadata.contains_key(&name) || OWN.contains(&name.as_str()) {
         return;
     }
     if metadata.len() >= ENTRIES_MAX || name.len() > NAME_BYTES_MAX {
@@ -56,6 +60,17 @@ pub(super) fn note(metadata: &mut BTreeMap<String, String>, name: &str, note: &s
     }
 }
 
+/// Adds the notes that stand under a name elsewhere.
+pub(super) fn copy_notes(
+    metadata: &mut BTreeMap<String, String>,
+    from: &BTreeMap<String, String>,
+    name: &str,
+) {
+    for one in from.get(name).into_iter().flat_map(|notes| notes.split(", ")) {
+        note(metadata, name, one);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +85,13 @@ mod tests {
         assert_eq!(metadata["long"].len(), VALUE_BYTES_MAX);
         assert_eq!(metadata[CUT], "values, entries");
         assert_eq!(metadata.len(), ENTRIES_MAX);
+    }
+
+    #[test]
+    fn a_client_cannot_write_the_hosts_notes() {
+        let mut metadata = BTreeMap::new();
+        add(&mut metadata, USAGE.into(), "all is well".into());
+        assert!(metadata.is_empty());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! its own. They are one call where they have the same id, and where a span
 //! without an id has the name and arguments of a call that has no span yet.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 use super::content;
 use super::record::{SpanKind, SpanRecord};
@@ -27,38 +28,39 @@ pub(super) fn calls<'a>(members: impl Iterator<Item = &'a SpanRecord>) -> Vec<To
     found.calls
 }
 
+/// Name and arguments, however their JSON is written.
+type Asked = (String, String);
+
 #[derive(Default)]
 struct Found {
     calls: Vec<ToolCall>,
     by_id: HashMap<String, usize>,
-    /// Calls that no span has claimed, by name; only spans without an id need them.
-    open: HashMap<String, Vec<usize>>,
+    /// Calls of messages that no span has claimed yet.
+    open: HashMap<Asked, VecDeque<usize>>,
 }
 
 impl Found {
     fn in_message(&mut self, call: &ToolCall) {
-        match call.id.as_ref().and_then(|id| self.by_id.get(id)) {
-            Some(at) => complete(&mut self.calls[*at], call),
-            // Without an id nothing tells a call in a request from the same one in an answer.
-            None if call.id.is_none() && self.calls.contains(call) => {}
-            None => {
-                self.open.entry(call.name.clone()).or_default().push(self.calls.len());
-                self.push(call);
-            }
-        }
-    }
-
-    fn as_span(&mut self, call: &ToolCall) {
         if let Some(at) = call.id.as_ref().and_then(|id| self.by_id.get(id)) {
             complete(&mut self.calls[*at], call);
             return;
         }
-        let open = if call.id.is_none() { self.open.get_mut(&call.name) } else { None };
-        let same = open.and_then(|open| {
-            let at =
-                open.iter().position(|at| same_arguments(&self.calls[*at].arguments, &call.arguments))?;
-            Some(open.remove(at))
-        });
+        match self.open.entry(asked(call)) {
+            // Without an id nothing tells a call in a request from the same one in an answer.
+            Entry::Occupied(_) if call.id.is_none() => return,
+            Entry::Occupied(mut open) => open.get_mut().push_back(self.calls.len()),
+            Entry::Vacant(place) => {
+                place.insert(VecDeque::from([self.calls.len()]));
+            }
+        }
+        self.push(call);
+    }
+
+    fn as_span(&mut self, call: &ToolCall) {
+        let same = match &call.id {
+            Some(id) => self.by_id.get(id).copied(),
+            None => self.open.get_mut(&asked(call)).and_then(VecDeque::pop_front),
+        };
         match same {
             Some(at) => complete(&mut self.calls[at], call),
             None => self.push(call),
@@ -73,6 +75,14 @@ impl Found {
     }
 }
 
+fn asked(call: &ToolCall) -> Asked {
+    let arguments = match serde_json::from_str::<serde_json::Value>(&call.arguments) {
+        Ok(read) => read.to_string(),
+        Err(_) => call.arguments.clone(),
+    };
+    (call.name.clone(), arguments)
+}
+
 /// Adds what a call did not know. A span's own words about its failure win.
 fn complete(known: &mut ToolCall, more: &ToolCall) {
     if known.name.is_empty() {
@@ -83,10 +93,4 @@ fn complete(known: &mut ToolCall, more: &ToolCall) {
     }
     known.output = known.output.take().or_else(|| more.output.clone());
     known.error = more.error.clone().or(known.error.take());
-}
-
-/// Whether two texts are the same arguments, however their JSON is written.
-fn same_arguments(one: &str, other: &str) -> bool {
-    let read = |text| serde_json::from_str::<serde_json::Value>(text);
-    one == other || matches!((read(one), read(other)), (Ok(one), Ok(other)) if one == other)
 }

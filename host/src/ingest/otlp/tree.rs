@@ -8,6 +8,9 @@ use std::collections::HashMap;
 
 use super::record::{SpanKind, SpanRecord};
 
+/// Spans above a root that are asked whose it is.
+const ABOVE_MAX: usize = 64;
+
 /// The spans of one trace, by the time of their start.
 pub(super) struct Tree<'a> {
     spans: Vec<&'a SpanRecord>,
@@ -78,9 +81,12 @@ impl<'a> Tree<'a> {
         self.nodes[place].in_guardrail
     }
 
-    /// The spans above one, the nearest first.
+    /// The spans above one, the nearest first and no more than a trace can
+    /// sensibly have, because every root looks at those above it.
     pub(super) fn above(&self, place: usize) -> impl Iterator<Item = &'a SpanRecord> {
-        std::iter::successors(self.parents[place], |at| self.parents[*at]).map(|at| self.spans[at])
+        std::iter::successors(self.parents[place], |at| self.parents[*at])
+            .take(ABOVE_MAX)
+            .map(|at| self.spans[at])
     }
 
     /// Folds what each span says together with what those below it say, from

@@ -129,6 +129,19 @@ fn an_event_with_everything() {
 }
 
 #[test]
+fn counts_that_an_event_brings_are_normalised_and_flagged_too() {
+    let details = json!({
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.usage.input_tokens": 5,
+        "gen_ai.usage.cache_read.input_tokens": 100,
+    });
+    let logs = facts(vec![log("gen_ai.client.inference.operation.details", 1, 5, Json::Null, details)]);
+    let found = assemble(&records(vec![silent()]), &logs).remove(0).interaction;
+    assert_eq!(found.usage.input, Some(105));
+    assert_eq!(found.metadata[super::super::metadata::USAGE], "input_excluded_cached");
+}
+
+#[test]
 fn what_a_span_says_itself_wins_over_events() {
     let one = span(
         1,

@@ -547,3 +547,36 @@ fn a_deep_and_a_wide_trace_end_in_their_time() {
         assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
     }
 }
+
+#[test]
+fn many_calls_below_many_spans_end_in_their_time() {
+    // A deep chain that stands for nothing, all calls at its end, and tools without ids.
+    let id = |number: u32| [&number.to_be_bytes()[..], &[1; 4]].concat();
+    let depth = 10_000;
+    let mut spans = Vec::new();
+    for number in 0..3 * depth {
+        let mut one = match number / depth {
+            0 => span(1, 0, 0, 100, json!({})),
+            1 => span(1, 0, 0, 100, plain_chat("q", "a")),
+            _ => span(
+                1,
+                0,
+                0,
+                100,
+                json!({ "openinference.span.kind": "TOOL", "tool.name": "f", "input.value": "{}" }),
+            ),
+        };
+        one.span_id = id(number);
+        if number > 0 {
+            one.parent_span_id = id((number - 1).min(depth - 1));
+        }
+        spans.push(one);
+    }
+    let records = records(spans);
+    let started = std::time::Instant::now();
+    assert_eq!(assemble(&records, &[]).len() as u32, depth);
+    let mut agent = records;
+    agent[0].kind = super::super::SpanKind::Agent;
+    assert_eq!(assemble(&agent, &[])[0].interaction.tool_calls.len() as u32, depth);
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+}
