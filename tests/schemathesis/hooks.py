@@ -3,7 +3,7 @@
 import schemathesis
 
 
-@schemathesis.serializer("application/wasm", "application/x-ndjson")
+@schemathesis.serializer("application/wasm", "application/x-ndjson", "application/x-protobuf")
 def as_it_is(_context, value):
     value = getattr(value, "data", value)
     return value if isinstance(value, bytes) else str(value).encode(errors="surrogatepass")

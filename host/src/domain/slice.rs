@@ -15,6 +15,7 @@ pub const UNCLASSIFIED: &str = "unclassified";
     Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, utoipa::IntoParams,
 )]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Slice {
     /// Request class; `unclassified` for those without.
     #[serde(skip_serializing_if = "Option::is_none")]

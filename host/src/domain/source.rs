@@ -54,6 +54,7 @@ pub struct ReferenceSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
     /// How often a target is asked for each item.
+    #[schema(minimum = 1, maximum = 100)]
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub trials: u32,
 }

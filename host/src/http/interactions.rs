@@ -83,8 +83,10 @@ fn usable<T>(lines: Lines<T>) -> Result<Lines<T>, Problem> {
 /// Which page of a slice.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// The most interactions, up to 500.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<i64>,

@@ -20,8 +20,10 @@ const BASELINE_US: i64 = 14 * NOW_US;
 /// How signals are grouped.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct SignalQuery {
     /// `all`, `request_class`, `template` or `day`.
+    #[param(inline)]
     group_by: Option<SignalGroup>,
 }
 
@@ -49,6 +51,7 @@ pub struct DivergenceQuery {
     /// The signal to compare with; `dissatisfied` where it is missing.
     signal: Option<String>,
     /// `all`, `request_class`, `template` or `day`.
+    #[param(inline)]
     group_by: Option<SignalGroup>,
     /// Where what is compared begins; a day before `to` where it is missing.
     from: Option<Timestamp>,
@@ -74,7 +77,8 @@ pub async fn divergence(
     let from = query.from.unwrap_or(Timestamp(to.0 - NOW_US));
     let baseline_from = query.baseline_from.unwrap_or(Timestamp(from.0 - BASELINE_US));
     if !(baseline_from < from && from < to) {
-        return Err(Problem::bad_request("`baseline_from` is before `from`, and `from` before `to`"));
+        let told = "`baseline_from` is before `from`, and `from` before `to`";
+        return Err(Problem::invalid(told, Vec::new()));
     }
     let question = DivergenceQuestion {
         evaluation: query.evaluation,

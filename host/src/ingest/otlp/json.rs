@@ -20,9 +20,17 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::hex;
 
+/// Reads an object. Left alone, serde takes a list for the fields in order.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    match body.trim_ascii_start() {
+        [b'[', ..] => Err(de::Error::custom("a list, not an object")),
+        body => serde_json::from_slice(body),
+    }
+}
+
 /// Reads an `ExportTraceServiceRequest`.
 pub(super) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, serde_json::Error> {
-    let request: Traces = serde_json::from_slice(body)?;
+    let request: Traces = object(body)?;
     let span = |span: Span| trace::Span {
         trace_id: span.trace_id,
         span_id: span.span_id,
@@ -53,7 +61,7 @@ pub(super) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, serde_jso
 
 /// Reads an `ExportLogsServiceRequest`.
 pub(super) fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, serde_json::Error> {
-    let request: Logs = serde_json::from_slice(body)?;
+    let request: Logs = object(body)?;
     let record = |log: LogRecord| logs::LogRecord {
         time_unix_nano: log.time_unix_nano,
         observed_time_unix_nano: log.observed_time_unix_nano,

@@ -144,6 +144,10 @@ fn a_parent_of_zeros_is_none() {
 fn a_body_that_is_no_request_is_refused_with_its_reason() {
     let error = decode_traces(b"{", Encoding::Json).expect_err("cut");
     assert!(matches!(error, DecodeError::Json(_)), "{error}");
+    for list in ["[]", " [null]"] {
+        let error = decode_logs(list.as_bytes(), Encoding::Json).expect_err("a list").to_string();
+        assert!(error.contains("not an object"), "{error}");
+    }
     assert!(error.to_string().starts_with("the body is not an OTLP request in JSON: "), "{error}");
     let error = decode_traces(&[0xff; 3], Encoding::Protobuf).expect_err("noise");
     assert!(matches!(error, DecodeError::Protobuf(_)), "{error}");
