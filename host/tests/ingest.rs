@@ -82,6 +82,12 @@ async fn interactions_and_events_come_in_once_and_bad_lines_are_named() {
     let rest = daemon.get(&format!("/v1/interactions?limit=2&cursor={cursor}")).await;
     assert_eq!(rest["interactions"].as_array().map(Vec::len), Some(1));
 
+    let lacking = daemon.get("/v1/instrumentation?template=support").await;
+    assert_eq!((&lacking["interactions"], &lacking["without_content"]), (&json!(1), &json!(0)));
+    let all = daemon.get("/v1/instrumentation").await;
+    assert_eq!((&all["without_user"], &all["without_template"]), (&json!(2), &json!(2)));
+    assert!(all["advice"].to_string().contains("gen_ai.prompt.name"), "{all}");
+
     for (body, status) in [
         ("{\"id\":", StatusCode::UNPROCESSABLE_ENTITY),
         ("\u{fffd}", StatusCode::UNPROCESSABLE_ENTITY),

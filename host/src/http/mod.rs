@@ -13,6 +13,7 @@ mod grouping;
 pub mod grpc;
 mod histograms;
 mod idempotency;
+mod instrumentation;
 mod interactions;
 mod latency;
 mod otlp;

@@ -15,8 +15,8 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::Problem;
 use super::{
-    Api, auth, cache, document, evaluations, histograms, idempotency, interactions, latency, otlp, plugins,
-    reference_sets, runs, signals, status,
+    Api, auth, cache, document, evaluations, histograms, idempotency, instrumentation, interactions, latency,
+    otlp, plugins, reference_sets, runs, signals, status,
 };
 
 #[derive(OpenApi)]
@@ -61,6 +61,7 @@ fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(interactions::get))
         .routes(routes!(interactions::evaluations))
         .routes(routes!(signals::signals))
+        .routes(routes!(instrumentation::instrumentation))
         .routes(routes!(signals::divergence))
         .routes(routes!(latency::latency))
         .routes(routes!(histograms::histogram))

@@ -10,6 +10,7 @@ mod database;
 mod evaluations;
 mod events;
 mod idempotency;
+mod instrumentation;
 mod interactions;
 mod latency;
 mod migrations;
@@ -34,6 +35,7 @@ pub use arrivals::{Arrival, ArrivalRules};
 pub use condition::Condition;
 pub use database::Store;
 pub use idempotency::{KEPT_US as IDEMPOTENCY_KEPT_US, Recall, Remembered};
+pub use instrumentation::Instrumentation;
 pub use interactions::{Kept, NewInteraction, StoredInteraction};
 pub use latency::{
     CacheGroup, Counts, Distribution, Figures, GroupKey, Grouping, KeyPart, LatencyGroup, StaleHour,
