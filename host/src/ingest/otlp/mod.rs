@@ -2,7 +2,7 @@
 //!
 //! Two steps that know nothing of each other's time. Decoding turns each span
 //! and each GenAI log event into a compact record, whatever instrumentation
-//! wrote it; [`assemble`] turns all that is known of one trace into its
+//! wrote it; [`assemble()`] turns all that is known of one trace into its
 //! interactions. Records are kept between the two, because the spans of a trace
 //! arrive in any order and in many requests.
 //!
