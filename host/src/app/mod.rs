@@ -4,6 +4,7 @@
 mod backup;
 mod daemon_client;
 mod doctor;
+mod export;
 mod file_import;
 mod import;
 mod selection;
@@ -28,6 +29,7 @@ use crate::workers::{ArtifactCache, Confinement, Settings, StartError, Workers};
 pub use backup::{BackupError, Existing, back_up, restore};
 pub use daemon_client::{DaemonClient, DaemonError};
 pub use doctor::{Finding, Health, examine};
+pub use export::{ExportError, ExportFormat, Exported, export};
 pub use file_import::{Destination, FileImport, FileImportError, Imported, import_file};
 pub use import::{ImportError, import_reference_set};
 pub use selection::{SelectionError, select_reference_set};

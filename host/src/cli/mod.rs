@@ -7,6 +7,7 @@
 mod config;
 mod data;
 mod demo;
+mod export;
 mod import;
 mod plugin;
 mod progress;
@@ -80,6 +81,8 @@ enum Command {
     ReferenceSet(reference_set::ReferenceSet),
     /// Import interactions or events from a file: JSON lines, CSV or Parquet
     Import(import::Import),
+    /// Export interactions, scores, signals and events as files, while the daemon may work
+    Export(export::Export),
     /// Back the data directory up into one file, while the daemon may work
     Backup(data::Backup),
     /// Make a data directory from a backup; the daemon must not run
@@ -199,6 +202,7 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
             Command::Token(command) => token::run(context, command).await,
             Command::ReferenceSet(command) => reference_set::run(context, command).await,
             Command::Import(command) => import::run(context, command).await,
+            Command::Export(command) => export::run(&context, command),
             Command::Backup(command) => data::backup(&context, &command),
             Command::Restore(command) => data::run_restore(&context, &command),
             Command::Doctor => data::doctor(context).await,

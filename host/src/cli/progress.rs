@@ -12,6 +12,13 @@ pub fn bytes(total: u64, what: &str) -> ProgressBar {
     bar(total, what, "{msg:16} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}")
 }
 
+/// A count of rows whose end is not known.
+pub fn rows() -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:16} {pos} rows {per_sec}")
+        .expect("the template is fixed and valid");
+    ProgressBar::new_spinner().with_style(style)
+}
+
 fn bar(total: u64, what: &str, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the template is fixed and valid");
     ProgressBar::new(total).with_style(style).with_message(what.to_owned())

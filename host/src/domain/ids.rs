@@ -170,6 +170,15 @@ impl EventId {
     pub fn of_key(key: &str) -> Self {
         Self::derived(&super::digest::Digest::of(key.as_bytes()))
     }
+
+    /// The id that a text stands for: one of these ids, or the client's own
+    /// name of an event.
+    pub fn of_name(name: &str) -> Self {
+        match Uuid::parse_str(name) {
+            Ok(id) if id.get_version_num() == 8 => Self(id),
+            _ => Self::of_key(name),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ pub fn interaction_of(
             envelope.insert(if name == "id" { "key" } else { name }.to_owned(), value);
         }
     }
-    let origin: Origin =
+    let mut origin: Origin =
         serde_json::from_value(Value::Object(envelope)).map_err(|error| error.to_string())?;
     let mut interaction: Interaction =
         serde_json::from_value(Value::Object(members)).map_err(|error| error.to_string())?;
@@ -113,9 +113,11 @@ pub fn interaction_of(
     interaction.timing.started_at_us = Some(started_at.0);
     let id = match &origin.key {
         Some(key) if key.is_empty() => return Err("`id` is empty".into()),
-        Some(key) => InteractionId::of_key(key),
+        Some(key) => InteractionId::of_name(key),
         None => InteractionId::of_key(&uuid::Uuid::now_v7().to_string()),
     };
+    // One of our own ids, which an export gave, is no name that a client chose.
+    origin.key = origin.key.filter(|key| *key != id.to_string());
     Ok(ProductionInteraction { id, started_at, interaction, origin })
 }
 
@@ -153,9 +155,9 @@ pub fn event_of(members: Map<String, Value>, now: Timestamp) -> Result<Event, St
     }
     let at = written.at.unwrap_or(now);
     check_instant(at)?;
-    let id = written.id.map_or_else(EventId::new, |id| EventId::of_key(&id));
+    let id = written.id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     Ok(Event {
-        id,
+        id: EventId::of_name(&id),
         at,
         kind: written.kind,
         interaction,

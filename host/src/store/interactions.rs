@@ -252,13 +252,14 @@ pub struct StoredInteraction {
 }
 
 /// Columns of a [`StoredInteraction`]; joins `session`.
-const COLUMNS: &str = "interaction.id, interaction.uid, started_at_us, received_at_us, session.uid, \
+pub(super) const COLUMNS: &str = "interaction.id, interaction.uid, started_at_us, received_at_us, session.uid, \
      (SELECT text FROM name WHERE name.id = request_class), (SELECT text FROM name WHERE name.id = class_rules), \
      payload";
 
-type Columns = (i64, [u8; 16], i64, i64, Option<[u8; 16]>, Option<String>, Option<String>, Vec<u8>);
+pub(super) type Columns =
+    (i64, [u8; 16], i64, i64, Option<[u8; 16]>, Option<String>, Option<String>, Vec<u8>);
 
-fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
+pub(super) fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
     Ok((
         row.get(0)?,
         row.get(1)?,
@@ -271,7 +272,7 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
     ))
 }
 
-fn read(columns: Columns) -> Result<StoredInteraction> {
+pub(super) fn read(columns: Columns) -> Result<StoredInteraction> {
     let (row, id, started_at, received_at, session, request_class, class_rules, payload) = columns;
     Ok(StoredInteraction {
         row,
@@ -328,6 +329,25 @@ impl SliceConditions {
         self.values.push(Value::Integer(value));
         let place = self.values.len();
         self.sql.push_str(&format!(" AND {column} {comparison} ?{place}"));
+    }
+
+    /// Later than an instant, or there in a later row.
+    pub fn and_after(&mut self, at_us: i64, row: i64) {
+        self.and_beside(">", at_us, row);
+    }
+
+    /// Earlier than an instant, or there in an earlier row.
+    pub fn and_before(&mut self, at_us: i64, row: i64) {
+        self.and_beside("<", at_us, row);
+    }
+
+    fn and_beside(&mut self, comparison: &'static str, at_us: i64, row: i64) {
+        self.values.extend([Value::Integer(at_us), Value::Integer(row)]);
+        let place = self.values.len();
+        self.sql.push_str(&format!(
+            " AND (started_at_us, interaction.id) {comparison} (?{}, ?{place})",
+            place - 1
+        ));
     }
 
     /// The conditions, to stand behind `WHERE`.

@@ -108,7 +108,7 @@ fn read(transaction: &Transaction<'_>, columns: Columns) -> Result<Run> {
     })
 }
 
-fn pinned(transaction: &Transaction<'_>, run: i64) -> Result<Vec<PinnedScorer>> {
+pub(super) fn pinned(transaction: &Transaction<'_>, run: i64) -> Result<Vec<PinnedScorer>> {
     let mut statement = transaction.prepare_cached(
         "SELECT id, name, plugin, plugin_version, digest, contract, config, outputs \
          FROM run_scorer WHERE run = ?1 ORDER BY position",

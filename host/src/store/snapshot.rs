@@ -76,7 +76,7 @@ pub fn check_file(path: &Path) -> Result<Checked> {
     Ok(Checked { schema, open_runs: open_runs as u64, plugins, plugin_files, problems })
 }
 
-fn open_read_only(path: &Path) -> Result<Connection> {
+pub(super) fn open_read_only(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .map_err(|source| StoreError::opening(path, source))?;
     connection.busy_timeout(super::BUSY_TIMEOUT)?;
