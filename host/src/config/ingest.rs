@@ -42,7 +42,7 @@ pub struct Ingest {
 impl Default for Ingest {
     fn default() -> Self {
         Self {
-            body_bytes_max: 16 << 20,
+            body_bytes_max: 4 << 20,
             queue_bytes_max: 64 << 20,
             batch_items_max: 2_000,
             grpc_port: None,

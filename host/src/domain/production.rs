@@ -7,6 +7,10 @@ use super::clock::Timestamp;
 use super::ids::{EventId, InteractionId};
 use super::interaction::{Answer, Interaction, Item};
 
+/// Name in the metadata of how many calls of models an interaction took, where
+/// it took several.
+pub const MODEL_CALLS: &str = "assay.model_calls";
+
 /// An interaction that really happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProductionInteraction {

@@ -11,7 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::completion::Presence;
 use crate::domain::ids::{InteractionId, SessionId};
 use crate::domain::interaction::Timing;
-use crate::domain::production::{IncomingScore, ProductionInteraction};
+use crate::domain::production::{IncomingScore, MODEL_CALLS, ProductionInteraction};
 use crate::domain::slice::{Slice, UNCLASSIFIED};
 
 /// An interaction that is ready to be written: made where there is time, so
@@ -33,6 +33,9 @@ pub struct NewInteraction {
     model: Option<String>,
     service_version: Option<String>,
     timing: Timing,
+    /// Whether it was streamed in one model call: over several, tokens of all
+    /// calls would be counted against the time of the last.
+    streamed: Option<bool>,
     input_tokens: Option<i64>,
     output_tokens: Option<i64>,
     cached_tokens: Option<i64>,
@@ -70,6 +73,7 @@ impl NewInteraction {
             model: answer.model.clone(),
             service_version: origin.service_version,
             timing: answer.timing,
+            streamed: answer.timing.streamed.filter(|_| !item.metadata.contains_key(MODEL_CALLS)),
             input_tokens: count(answer.usage.input),
             output_tokens: count(answer.usage.output),
             cached_tokens: count(answer.usage.cached_input),
@@ -189,7 +193,7 @@ pub(super) fn write(
             ":partial": new.partial,
             ":present": new.present,
             ":has_content": new.has_content,
-            ":streamed": timing.streamed,
+            ":streamed": new.streamed,
             ":payload": new.payload,
         })?;
     if let Some(session) = session {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+pub(super) use crate::domain::production::MODEL_CALLS;
+
 /// Entries kept for one span, and for one interaction.
 pub(super) const ENTRIES_MAX: usize = 64;
 
@@ -22,9 +24,6 @@ pub(super) const CONTENT: &str = "assay.content_flag";
 
 /// Says what is wrong with the times.
 pub(super) const TIMING: &str = "assay.timing_flag";
-
-/// How many calls of a model an interaction took, where there was more than one.
-pub(super) const MODEL_CALLS: &str = "assay.model_calls";
 
 /// The host's own notes, which no client can write.
 const OWN: [&str; 5] = [CUT, USAGE, CONTENT, TIMING, MODEL_CALLS];

@@ -54,7 +54,8 @@ CREATE TABLE interaction (
     cost REAL,
     upstream_probability REAL,
     -- The product failed; the stream broke off; there is an answer to judge;
-    -- query or answer came along; it was streamed.
+    -- query or answer came along; it was streamed, in one
+    -- call of a model.
     failed INTEGER NOT NULL,
     partial INTEGER NOT NULL,
     present INTEGER NOT NULL,
