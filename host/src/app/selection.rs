@@ -9,7 +9,7 @@ use crate::domain::ids::{InteractionId, ReferenceSetId};
 use crate::domain::interaction::{Answer, Item, Message};
 use crate::domain::reference_set::{DEFAULT_RECORDING, Version};
 use crate::domain::selection::{Selected, Selection};
-use crate::domain::slice::UNCLASSIFIED;
+use crate::domain::slice::{UNCLASSIFIED, lot};
 use crate::store::{Import, ImportedItem, SelectedRow, Store, StoreError};
 
 /// Items that are read and written at a time.
@@ -126,7 +126,7 @@ struct Drawn {
 fn draw(selection: &Selection, salt: &str, rows: Vec<SelectedRow>) -> Vec<Drawn> {
     let mut by_class = BTreeMap::<Option<String>, Vec<(f64, SelectedRow)>>::new();
     for row in rows {
-        let lot = lot(salt, row.id);
+        let lot = lot(salt.as_bytes(), row.id);
         let probability = selection.sample.probability(row.request_class.as_deref());
         if lot < probability {
             by_class.entry(row.request_class.clone()).or_default().push((lot, row));
@@ -147,16 +147,6 @@ fn draw(selection: &Selection, salt: &str, rows: Vec<SelectedRow>) -> Vec<Drawn>
     }
     drawn.sort_by_key(|drawn| drawn.row.row);
     drawn
-}
-
-/// A number in [0, 1) that follows from both names.
-fn lot(salt: &str, id: InteractionId) -> f64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(salt.as_bytes());
-    hasher.update(id.as_bytes());
-    let mut first = [0; 8];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    (u64::from_le_bytes(first) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 async fn send(
@@ -239,7 +229,7 @@ fn fingerprint(item: &Item) -> blake3::Hash {
 
 /// The part that an interaction is dealt to; the same for every version.
 fn part_of(split: &BTreeMap<String, f64>, name: &str, id: InteractionId) -> Option<String> {
-    let lot = lot(&format!("{name} split"), id);
+    let lot = lot(format!("{name} split").as_bytes(), id);
     let mut end = 0.0;
     for (part, share) in split {
         end += share;

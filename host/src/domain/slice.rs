@@ -89,7 +89,7 @@ impl Sample {
     /// evaluation: repeated, it falls the same way, and two evaluations draw
     /// independently.
     pub fn takes(&self, salt: EvaluationId, interaction: InteractionId, probability: f64) -> bool {
-        probability >= 1.0 || draw(salt, interaction) < probability
+        probability >= 1.0 || lot(salt.as_bytes(), interaction) < probability
     }
 
     /// What is wrong with it.
@@ -104,10 +104,11 @@ impl Sample {
     }
 }
 
-/// A number in [0, 1) that follows from both ids.
-fn draw(salt: EvaluationId, interaction: InteractionId) -> f64 {
+/// A number in [0, 1) that follows from a salt and an interaction: those below
+/// p are a sample with probability p.
+pub fn lot(salt: &[u8], interaction: InteractionId) -> f64 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(salt.as_bytes());
+    hasher.update(salt);
     hasher.update(interaction.as_bytes());
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);

@@ -44,13 +44,13 @@ pub use latency::{
 };
 pub use payload::Payload;
 pub use plugins::{PluginChange, StoredPlugin};
-pub use production_runs::{ClusterCompletion, Draw, InteractionOutcome, RowRange};
+pub use production_runs::{ClusterCompletion, Draw, InteractionOutcome};
 pub use reference_sets::{Import, ImportedItem, VersionRef};
 pub use results::{
     AnswerOutcome, BatchItem, ClassCompletion, ItemFilter, ItemRow, OutputSummary, ScoreRow, ScorerOutcomes,
     UnscoredRow,
 };
-pub use runs::{NewRun, PinnedScorer, RunFilter, RunInput};
+pub use runs::{NewRun, PinnedScorer, RowRange, RunFilter, RunInput};
 pub use selections::{SelectedRow, StoredItem};
 pub use signals::{
     ClusterSignal, Coverage, DueSession, JudgedInteraction, SessionEvent, SessionInteraction, SessionSignals,

@@ -6,20 +6,11 @@ use super::evaluations;
 use super::interactions::SliceConditions;
 use super::payload;
 use super::results::{BatchItem, ItemFilter, ItemRow, completion_code, completion_of, fill_outcomes};
-use super::runs::run_row;
+use super::runs::{RowRange, run_row};
 use super::{Result, Store};
 use crate::domain::ids::{EvaluationId, InteractionId, RunId};
 use crate::domain::plugin::Cause;
 use crate::domain::slice::{Sample, Slice};
-
-/// The rows of `interaction` that a run takes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RowRange {
-    /// After this one.
-    pub after: i64,
-    /// Up to this one; without it the run follows what comes in.
-    pub last: Option<i64>,
-}
 
 /// How an evaluation's interactions are drawn.
 #[derive(Debug, Clone)]

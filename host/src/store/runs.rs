@@ -3,7 +3,6 @@
 use rusqlite::{OptionalExtension as _, Row, Transaction, named_params};
 
 use super::evaluations::row_id;
-use super::production_runs::RowRange;
 use super::reference_sets::VersionRef;
 use super::{Result, Store, StoreError, json, unreadable};
 use crate::domain::clock::Timestamp;
@@ -29,6 +28,15 @@ pub struct NewRun {
     /// With a schedule: when it was due, and when it is due next. The schedule
     /// moves on in the same transaction, so no tick runs twice.
     pub tick: Option<(Timestamp, Option<Timestamp>)>,
+}
+
+/// The rows of `interaction` that a run takes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowRange {
+    /// After this one.
+    pub after: i64,
+    /// Up to this one; without it the run follows what comes in.
+    pub last: Option<i64>,
 }
 
 /// What a started run takes.
