@@ -133,6 +133,21 @@ fn worker_settings(config: &Config) -> io::Result<Settings> {
     Ok(settings)
 }
 
+/// Rewrites a data directory's database, so that what was let go takes no room.
+/// Refused while a daemon works there. Answers its size before and after, in
+/// bytes.
+pub fn vacuum(data_dir: &Path) -> Result<(u64, u64), AppError> {
+    let database = data_dir.join(DATABASE);
+    if !database.is_file() {
+        let name = database.display().to_string();
+        return Err(StoreError::NotFound { kind: "database", name }.into());
+    }
+    let _lock = lock(data_dir)?;
+    // Brings it up to this version first, as the daemon would.
+    drop(Store::open(&database)?);
+    Ok(crate::store::vacuum(&database)?)
+}
+
 /// A data directory's ingest alone, without workers, plugins and runs.
 pub struct Intake {
     /// What comes in from production.

@@ -1,12 +1,12 @@
-//! `assay backup`, `assay restore` and `assay doctor`: the data directory as a
-//! whole.
+//! `assay backup`, `assay restore`, `assay vacuum` and `assay doctor`: the data
+//! directory as a whole.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Context, Failure, table};
-use crate::app::{Existing, Finding, Health, back_up, examine, restore};
+use crate::app::{self, Existing, Finding, Health, back_up, examine, restore};
 
 #[derive(Args)]
 pub struct Backup {
@@ -35,6 +35,12 @@ pub fn run_restore(context: &Context, command: &Restore) -> Result<(), Failure> 
     restore(&command.file, data_dir, existing)?;
     let made = serde_json::json!({"data_dir": data_dir});
     context.print(&made, |_| println!("`{}` is restored", data_dir.display()))
+}
+
+pub fn vacuum(context: &Context) -> Result<(), Failure> {
+    let (before, after) = app::vacuum(&context.config.data_dir)?;
+    let made = serde_json::json!({"bytes_before": before, "bytes_after": after});
+    context.print(&made, |_| println!("the database is rewritten: {before} bytes before, {after} after"))
 }
 
 pub async fn doctor(context: Context) -> Result<(), Failure> {

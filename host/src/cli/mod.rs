@@ -87,6 +87,8 @@ enum Command {
     Backup(data::Backup),
     /// Make a data directory from a backup; the daemon must not run
     Restore(data::Restore),
+    /// Rewrite the database, so that what was let go takes no room; the daemon must not run
+    Vacuum,
     /// Look at database, plugins, disk and sandbox, changing nothing
     Doctor,
     /// Check and show the configuration
@@ -205,6 +207,7 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
             Command::Export(command) => export::run(&context, command),
             Command::Backup(command) => data::backup(&context, &command),
             Command::Restore(command) => data::run_restore(&context, &command),
+            Command::Vacuum => data::vacuum(&context),
             Command::Doctor => data::doctor(context).await,
             Command::Openapi => {
                 println!("{}", crate::http::openapi().to_pretty_json()?);

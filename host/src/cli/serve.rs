@@ -76,7 +76,8 @@ pub async fn start(config: &Config) -> Result<Daemon, Failure> {
     tokio::spawn(scheduler.clone().run());
     tokio::spawn(catalogue::watch(app.catalogue.clone()));
     app.ingest.resume().await?;
-    tokio::spawn(Upkeep::new(app.store.clone(), app.ingest.clone(), app.runner.clone()).run());
+    let (store, ingest, runner) = (app.store.clone(), app.ingest.clone(), app.runner.clone());
+    tokio::spawn(Upkeep::new(store, ingest, runner, config.retention.clone()).run());
     let api = Api::new(app.clone(), scheduler.clone(), config.http.clone(), address, metrics);
     if let Some(port) = config.ingest.grpc_port {
         let wanted = SocketAddr::new(config.listen.ip(), port);

@@ -4,6 +4,7 @@
 //! `[workers]`. An error names the key, and the line where there is one.
 
 mod ingest;
+mod retention;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 
 pub use ingest::{Behaviour, ClassRule, Ingest, RedactedField, RedactionRule};
+pub use retention::Retention;
 
 /// All settings, with their defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,8 @@ pub struct Config {
     pub ingest: Ingest,
     /// What is read from users' behaviour.
     pub behaviour: Behaviour,
+    /// How long what production sent is kept.
+    pub retention: Retention,
     /// Logs.
     pub log: Log,
 }
@@ -155,6 +159,7 @@ impl Default for Config {
             runner: Runner::default(),
             ingest: Ingest::default(),
             behaviour: Behaviour::default(),
+            retention: Retention::default(),
             log: Log::default(),
         }
     }
@@ -343,7 +348,7 @@ impl Config {
         if !(0.0..=1.0).contains(&self.runner.undetermined_share_max) {
             return wrong("runner.undetermined_share_max", "0 to 1");
         }
-        Ok(())
+        self.retention.check()
     }
 }
 

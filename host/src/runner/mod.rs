@@ -17,6 +17,7 @@ mod outcome;
 mod prepare;
 mod quarantine;
 mod result;
+mod retention;
 mod signals;
 
 use std::collections::HashMap;

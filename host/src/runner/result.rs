@@ -1,10 +1,12 @@
 //! A run's figures, with their intervals.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Runner, RunnerError};
+use crate::domain::clock::Timestamp;
 use crate::domain::completion::CompletionCounts;
 use crate::domain::digest::Digest;
 use crate::domain::ids::RunId;
@@ -12,7 +14,7 @@ use crate::domain::plugin::Cause;
 use crate::domain::run::Run;
 use crate::domain::slice::UNCLASSIFIED;
 use crate::stats::{Cluster, Interval, clustered_proportion, wilson};
-use crate::store::{ClassCompletion, ClusterCompletion, OutputSummary, UnscoredRow};
+use crate::store::{ClassCompletion, ClusterCompletion, OutputSummary, StoreError, UnscoredRow};
 
 /// Level of every interval.
 const CONFIDENCE: f64 = 0.95;
@@ -28,10 +30,35 @@ pub struct RunResult {
     pub classes: Vec<ClassResult>,
     /// Each scorer's figures.
     pub scorers: Vec<ScorerResult>,
+    /// Since when the figures are kept and no longer computed, because items
+    /// were let go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen_at: Option<Timestamp>,
+}
+
+/// What is kept of a result when items are let go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Figures {
+    completion: Option<CompletionResult>,
+    classes: Vec<ClassResult>,
+    scorers: Vec<ScorerResult>,
+}
+
+impl RunResult {
+    /// What is kept when items are let go: no message of a plugin, which may
+    /// quote an item.
+    pub(super) fn into_figures(mut self) -> Figures {
+        for scorer in &mut self.scorers {
+            for count in scorer.failed.iter_mut().chain(&mut scorer.skipped) {
+                count.example = "the message was let go with its item".into();
+            }
+        }
+        Figures { completion: self.completion, classes: self.classes, scorers: self.scorers }
+    }
 }
 
 /// A task completion rate and how far it can be trusted.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CompletionResult {
     /// Completed among the determined; none where nothing is determined.
     pub rate: Option<f64>,
@@ -41,7 +68,8 @@ pub struct CompletionResult {
     pub interval: Option<Interval>,
     /// How the interval was made: `wilson`, or `wilson_clustered` where items
     /// have several answers.
-    pub interval_method: &'static str,
+    #[schema(value_type = String)]
+    pub interval_method: Cow<'static, str>,
     /// The interval's level.
     pub confidence: f64,
     /// Answers by completion.
@@ -60,12 +88,12 @@ pub struct CompletionResult {
     /// Independent answers that would tell as much: n over the design effect.
     pub effective_n: f64,
     /// What production paid for one completed task; none where no cost is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_per_completed: Option<f64>,
 }
 
 /// Task completion of one request class.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ClassResult {
     /// The class.
     pub request_class: String,
@@ -75,7 +103,7 @@ pub struct ClassResult {
 }
 
 /// One scorer's figures.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ScorerResult {
     /// Name in the evaluation.
     pub name: String,
@@ -94,7 +122,7 @@ pub struct ScorerResult {
 }
 
 /// One output's figures.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OutputResult {
     /// Its name.
     pub name: String,
@@ -111,7 +139,7 @@ pub struct OutputResult {
 }
 
 /// Answers without a score, by cause.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CauseCount {
     /// Why.
     pub cause: Cause,
@@ -126,6 +154,11 @@ impl Runner {
     pub async fn result(&self, id: RunId) -> Result<RunResult, RunnerError> {
         let store = &self.shared.store;
         let run = store.run_get(id).await?;
+        if let Some((figures, at)) = store.run_figures(id).await? {
+            let Figures { completion, classes, scorers } = serde_json::from_str(&figures)
+                .map_err(|error| StoreError::Unreadable { what: "result", reason: error.to_string() })?;
+            return Ok(RunResult { run, completion, classes, scorers, frozen_at: Some(at) });
+        }
         let share_max = self.shared.limits.undetermined_share_max;
         let (completion, classes) = if run.definition.completion.is_none() {
             (None, Vec::new())
@@ -160,7 +193,7 @@ impl Runner {
                 skipped: causes(&unscored, index, Cause::is_skip),
             })
             .collect();
-        Ok(RunResult { run, completion, classes, scorers })
+        Ok(RunResult { run, completion, classes, scorers, frozen_at: None })
     }
 }
 
@@ -201,7 +234,7 @@ fn completion(items: &[(u32, u32, u32)], share_max: f64) -> Option<CompletionRes
         rate: counts.rate(),
         n,
         interval,
-        interval_method,
+        interval_method: interval_method.into(),
         confidence: CONFIDENCE,
         counts,
         undetermined_share,
@@ -263,7 +296,7 @@ fn weighted_completion(rows: &[ClusterCompletion], share_max: f64) -> Option<Com
         rate: found.map(|found| found.rate),
         n,
         interval: found.and_then(|found| found.interval),
-        interval_method: "wilson_clustered",
+        interval_method: "wilson_clustered".into(),
         confidence: CONFIDENCE,
         counts,
         undetermined_share,
@@ -314,7 +347,7 @@ mod tests {
     fn one_answer_each_gives_wilsons_interval_over_the_determined() {
         let items = [[(1, 0, 0); 8].as_slice(), &[(0, 1, 0); 2], &[(0, 0, 1); 1]].concat();
         let found = completion(&items, 0.02).expect("there are items");
-        assert_eq!((found.rate, found.n, found.interval_method), (Some(0.8), 10, "wilson"));
+        assert_eq!((found.rate, found.n, found.interval_method.as_ref()), (Some(0.8), 10, "wilson"));
         // scipy.stats.binomtest(8, 10).proportion_ci(.95, method="wilson"), SciPy 1.17.1.
         let interval = found.interval.expect("ten are determined");
         assert!((interval.low - 0.490162471536642).abs() < 1e-9, "{interval:?}");
@@ -325,7 +358,7 @@ mod tests {
     #[test]
     fn several_answers_an_item_are_clustered() {
         let found = completion(&[(3, 0, 0); 30], 0.02).expect("there are items");
-        assert_eq!((found.n, found.clusters, found.interval_method), (90, 30, "wilson_clustered"));
+        assert_eq!((found.n, found.clusters, found.interval_method.as_ref()), (90, 30, "wilson_clustered"));
         assert_eq!(found.design_effect, 3.0);
         assert!(completion(&[], 0.02).is_none());
     }

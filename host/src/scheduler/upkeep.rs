@@ -1,6 +1,6 @@
 //! What has to be done again and again while production sends: traces become
-//! interactions, sessions close, runs follow, latencies are rolled up. Each duty
-//! asks the store what is due, so a restart loses nothing.
+//! interactions, sessions close, runs follow, latencies are rolled up, what is old
+//! goes. Each duty asks the store what is due, so a restart loses nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+use crate::config::Retention;
+use crate::domain::latency::HOUR_US;
 use crate::ingest::Ingest;
 use crate::runner::{Runner, RunnerError};
 use crate::store::{Store, StoreError};
@@ -20,17 +22,19 @@ enum Duty {
     ExtractSignals,
     FollowProduction,
     ForgetSpans,
+    LetGo,
     RecountLatencies,
     RollUpLatencies,
 }
 
 impl Duty {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::AssembleTraces,
         Self::CloseSessions,
         Self::ExtractSignals,
         Self::FollowProduction,
         Self::ForgetSpans,
+        Self::LetGo,
         Self::RecountLatencies,
         Self::RollUpLatencies,
     ];
@@ -39,8 +43,8 @@ impl Duty {
     fn pause(self) -> Duration {
         match self {
             // Recounting reads all of an hour's interactions, and late spans make
-            // an hour stale again and again.
-            Self::ForgetSpans | Self::RecountLatencies => Duration::from_secs(60),
+            // an hour stale again and again. Letting go asks whether its hour is over.
+            Self::ForgetSpans | Self::LetGo | Self::RecountLatencies => Duration::from_secs(60),
             _ => Duration::from_secs(1),
         }
     }
@@ -55,14 +59,15 @@ pub struct Upkeep {
     store: Store,
     ingest: Ingest,
     runner: Runner,
+    retention: Retention,
     /// Rolling up and recounting would undo each other's preparations.
     rolling_up: Arc<Mutex<()>>,
 }
 
 impl Upkeep {
     /// Nothing happens before [`Upkeep::run`].
-    pub fn new(store: Store, ingest: Ingest, runner: Runner) -> Self {
-        Self { store, ingest, runner, rolling_up: Arc::default() }
+    pub fn new(store: Store, ingest: Ingest, runner: Runner, retention: Retention) -> Self {
+        Self { store, ingest, runner, retention, rolling_up: Arc::default() }
     }
 
     /// Serves until the future is dropped. What one duty waits for holds no other up.
@@ -89,6 +94,7 @@ impl Upkeep {
             Duty::ExtractSignals => self.runner.extract_due().await?,
             Duty::FollowProduction => self.runner.keep_following().await?,
             Duty::ForgetSpans => self.ingest.forget_spans().await?,
+            Duty::LetGo => drop(self.runner.let_go_hourly(&self.retention).await?),
             Duty::RecountLatencies => self.recount_latencies().await?,
             Duty::RollUpLatencies => self.roll_up_latencies().await?,
         }
@@ -103,7 +109,13 @@ impl Upkeep {
 
     async fn recount_latencies(&self) -> Result<(), StoreError> {
         let _turn = self.rolling_up.lock().await;
+        // What retention has let go cannot be counted again: such an hour stays as it is.
+        let days = self.retention.interactions_days.map_or(i64::MAX, i64::from);
+        let kept_from = self.ingest.now().0.saturating_sub(days.saturating_mul(24 * HOUR_US));
         for stale in self.store.latency_stale_hours().await? {
+            if stale.starts_at().0 < kept_from {
+                continue;
+            }
             self.store.latency_recount(stale).await?;
         }
         Ok(())

@@ -6,10 +6,11 @@ use rusqlite::Connection;
 
 use super::{Result, StoreError};
 
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_production.sql"),
     include_str!("migrations/0003_latency.sql"),
+    include_str!("migrations/0004_keeping.sql"),
 ];
 
 /// The newest schema that this version knows.
@@ -41,7 +42,9 @@ mod tests {
         let error = migrate(&mut connection, Path::new("assay.db")).expect_err("newer");
         assert_eq!(
             error.to_string(),
-            "the database `assay.db` has schema 99; this version knows up to 3: use a newer `assay`"
+            format!(
+                "the database `assay.db` has schema 99; this version knows up to {KNOWN}: use a newer `assay`"
+            )
         );
         let tables: u32 = connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))

@@ -20,7 +20,9 @@ mod payload;
 mod plugins;
 mod production_runs;
 mod reference_sets;
+mod removal;
 mod results;
+mod retention;
 mod runs;
 mod schedules;
 mod selections;
@@ -29,6 +31,7 @@ mod signals;
 mod snapshot;
 mod tokens;
 mod traces;
+mod vacuum;
 
 use std::path::PathBuf;
 
@@ -50,6 +53,7 @@ pub use results::{
     AnswerOutcome, BatchItem, ClassCompletion, ItemFilter, ItemRow, OutputSummary, ScoreRow, ScorerOutcomes,
     UnscoredRow,
 };
+pub use retention::LetGo;
 pub use runs::{NewRun, PinnedScorer, RowRange, RunFilter, RunInput};
 pub use selections::{SelectedRow, StoredItem};
 pub use signals::{
@@ -59,6 +63,7 @@ pub use signals::{
 pub use snapshot::{Checked, check_file, snapshot};
 pub use tokens::Token;
 pub use traces::{AssembledTrace, DueTrace, PendingPart, TraceId, TraceWaits};
+pub use vacuum::vacuum;
 
 /// The project and environment of all that this build stores.
 const PROJECT: &str = "default";

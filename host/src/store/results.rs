@@ -308,6 +308,9 @@ impl Store {
             }
             let mut added = 0;
             for outcome in outcomes.iter() {
+                if is_gone(transaction, row, outcome.item)? {
+                    continue;
+                }
                 added += u64::from(insert_outcome(transaction, row, &scorer_rows, outcome)?);
             }
             transaction
@@ -465,6 +468,17 @@ fn batch_item(row: &rusqlite::Row<'_>) -> rusqlite::Result<BatchItem> {
         answer: answer.zip(present),
         probability: 1.0,
     })
+}
+
+/// Whether an item of production was deleted while it was scored: its scores,
+/// which may quote it, go with it.
+fn is_gone(transaction: &Transaction<'_>, run: i64, item: i64) -> Result<bool> {
+    Ok(transaction
+        .prepare_cached(
+            "SELECT 1 FROM run WHERE id = ?1 AND first_row IS NOT NULL \
+             AND NOT EXISTS (SELECT 1 FROM interaction WHERE interaction.id = ?2)",
+        )?
+        .exists((run, item))?)
 }
 
 fn cause(word: String) -> Result<Cause> {

@@ -176,6 +176,10 @@ impl Store {
                 .map(|extractor| extractor_row(transaction, extractor))
                 .collect::<Result<Vec<_>>>()?;
             for session in &sessions {
+                // It was deleted while it was read: so is what was said of it.
+                if !exists(transaction, "SELECT 1 FROM session WHERE id = ?1", session.session)? {
+                    continue;
+                }
                 // Also those of earlier builds: one session has one set of signals.
                 for table in ["signal", "session_unscored"] {
                     transaction
@@ -348,6 +352,10 @@ fn extractor_row(transaction: &Transaction<'_>, extractor: &RunScorer) -> Result
         })?)
 }
 
+fn exists(transaction: &Transaction<'_>, sql: &'static str, row: i64) -> Result<bool> {
+    Ok(transaction.prepare_cached(sql)?.exists([row])?)
+}
+
 fn insert(
     transaction: &Transaction<'_>,
     session: i64,
@@ -361,6 +369,11 @@ fn insert(
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?;
             for signal in signals {
+                if let Some(row) = signal.interaction
+                    && !exists(transaction, "SELECT 1 FROM interaction WHERE id = ?1", row)?
+                {
+                    continue;
+                }
                 insert.execute((
                     session,
                     extractor,

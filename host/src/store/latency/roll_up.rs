@@ -12,6 +12,7 @@ use rusqlite::{OptionalExtension as _, Transaction};
 use super::blocks::{merged, unreadable};
 use super::cells::{Cell, CellKey, Part};
 use super::observation::{BlockKey, Observation};
+use crate::domain::clock::Timestamp;
 use crate::domain::latency::{HOUR_US, Metric};
 use crate::stats::Damaged;
 use crate::store::{Result, Store, StoreError};
@@ -42,6 +43,13 @@ pub struct StaleHour {
     hour: i64,
     /// As of how many interactions that no longer count.
     marks: i64,
+}
+
+impl StaleHour {
+    /// When the hour began.
+    pub fn starts_at(&self) -> Timestamp {
+        Timestamp(self.hour * HOUR_US)
+    }
 }
 
 /// Blocks that are ready to be stored.

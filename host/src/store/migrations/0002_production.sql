@@ -9,7 +9,8 @@ CREATE TABLE name (
 -- session's and `c:` before a conversation's, of which there is a row for each
 -- stretch between idle gaps. Null where an interaction stands alone.
 CREATE TABLE session (
-    id INTEGER PRIMARY KEY,
+    -- Never given again: what extractors read meanwhile must not meet another.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     uid BLOB NOT NULL UNIQUE,
     key TEXT,
     user INTEGER REFERENCES name,
@@ -31,7 +32,8 @@ CREATE INDEX session_to_extract ON session (closed_at_us)
 -- client's ids, so it also tells what is sent twice; it is null once a later
 -- revision has taken the row's place.
 CREATE TABLE interaction (
-    id INTEGER PRIMARY KEY,
+    -- Never given again: runs remember by it how far they have come.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     uid BLOB UNIQUE,
     superseded_by INTEGER,
     session INTEGER REFERENCES session,

@@ -1,0 +1,17 @@
+-- A run's figures, from the moment on at which what they are computed from is
+-- let go.
+CREATE TABLE run_figures (
+    run INTEGER PRIMARY KEY REFERENCES run,
+    figures TEXT NOT NULL,
+    frozen_at_us INTEGER NOT NULL
+) STRICT;
+
+-- How far a duty of retention has come, so that each row is looked at once.
+CREATE TABLE retention_mark (
+    duty TEXT PRIMARY KEY,
+    at_us INTEGER NOT NULL,
+    row INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX session_of_user ON session (user) WHERE user IS NOT NULL;
+CREATE INDEX session_closed ON session (closed_at_us) WHERE closed_at_us IS NOT NULL;

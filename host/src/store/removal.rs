@@ -1,0 +1,100 @@
+//! Taking interactions, events and sessions out, with all that hangs on them.
+//!
+//! What goes leaves nothing behind that tells of it: scores and signals hold
+//! quotations. Rows of interactions are never numbered anew (`AUTOINCREMENT`),
+//! because runs remember how far they have come by them.
+
+use rusqlite::{OptionalExtension as _, Transaction};
+
+use super::Result;
+
+/// A run over production, with the rows that have an outcome in it.
+#[derive(Debug, Clone)]
+pub(super) struct ScoringRun {
+    pub run: i64,
+    pub first: i64,
+    pub last: i64,
+    scorers: Vec<i64>,
+}
+
+/// Every run over production that has outcomes.
+pub(super) fn scoring_runs(transaction: &Transaction<'_>) -> Result<Vec<ScoringRun>> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT id, (SELECT min(item) FROM run_item WHERE run_item.run = run.id), \
+                (SELECT max(item) FROM run_item WHERE run_item.run = run.id) \
+         FROM run WHERE first_row IS NOT NULL",
+    )?;
+    let mut scorers = transaction.prepare_cached("SELECT id FROM run_scorer WHERE run = ?1")?;
+    let mut rows = statement.query([])?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (Some(first), Some(last)) = (row.get(1)?, row.get(2)?) else { continue };
+        let run = row.get(0)?;
+        let scorers = scorers.query_map([run], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        runs.push(ScoringRun { run, first, last, scorers });
+    }
+    Ok(runs)
+}
+
+/// Takes an interaction out, with its scores and signals. Answers how many
+/// rows went, and its session.
+pub(super) fn interaction(
+    transaction: &Transaction<'_>,
+    runs: &[ScoringRun],
+    row: i64,
+) -> Result<(usize, Option<i64>)> {
+    let mut gone = 0;
+    for run in runs.iter().filter(|run| run.first <= row && row <= run.last) {
+        let had = transaction
+            .prepare_cached("DELETE FROM run_item WHERE run = ?1 AND item = ?2")?
+            .execute((run.run, row))?;
+        if had == 0 {
+            continue;
+        }
+        gone += had;
+        gone += transaction
+            .prepare_cached("DELETE FROM run_sample WHERE run = ?1 AND interaction = ?2")?
+            .execute((run.run, row))?;
+        for scorer in &run.scorers {
+            gone += transaction
+                .prepare_cached("DELETE FROM score WHERE run_scorer = ?1 AND item = ?2")?
+                .execute((scorer, row))?;
+            gone += transaction
+                .prepare_cached("DELETE FROM unscored WHERE run_scorer = ?1 AND item = ?2")?
+                .execute((scorer, row))?;
+        }
+    }
+    gone += transaction
+        .prepare_cached("DELETE FROM signal WHERE interaction = ?1 AND interaction > 0")?
+        .execute([row])?;
+    let session = transaction
+        .prepare_cached("SELECT session FROM interaction WHERE id = ?1")?
+        .query_row([row], |row| row.get(0))
+        .optional()?
+        .flatten();
+    gone += transaction.prepare_cached("DELETE FROM interaction WHERE id = ?1")?.execute([row])?;
+    Ok((gone, session))
+}
+
+/// Takes what extractors said of a session out.
+pub(super) fn session_signals(transaction: &Transaction<'_>, session: i64) -> Result<usize> {
+    let signals = transaction.prepare_cached("DELETE FROM signal WHERE session = ?1")?.execute([session])?;
+    let unscored =
+        transaction.prepare_cached("DELETE FROM session_unscored WHERE session = ?1")?.execute([session])?;
+    Ok(signals + unscored)
+}
+
+/// Takes a session out in which nothing is left; answers how many rows went.
+pub(super) fn empty_session(transaction: &Transaction<'_>, session: i64) -> Result<usize> {
+    let used = transaction
+        .prepare_cached(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM interaction WHERE session = ?1) \
+             OR EXISTS (SELECT 1 FROM event WHERE session = ?1)",
+        )?
+        .exists([session])?;
+    if used {
+        return Ok(0);
+    }
+    let signals = session_signals(transaction, session)?;
+    Ok(signals + transaction.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([session])?)
+}
