@@ -4,6 +4,7 @@
 mod backup;
 mod daemon_client;
 mod doctor;
+mod erase;
 mod export;
 mod file_import;
 mod import;
@@ -29,6 +30,7 @@ use crate::workers::{ArtifactCache, Confinement, Settings, StartError, Workers};
 pub use backup::{BackupError, Existing, back_up, restore};
 pub use daemon_client::{DaemonClient, DaemonError};
 pub use doctor::{Finding, Health, examine};
+pub use erase::{ErasedUser, erase_user};
 pub use export::{ExportError, ExportFormat, Exported, export};
 pub use file_import::{Destination, FileImport, FileImportError, Imported, import_file};
 pub use import::{ImportError, import_reference_set};
@@ -93,6 +95,21 @@ pub fn open_store(data_dir: &Path) -> Result<Store, AppError> {
     Ok(Store::open(&data_dir.join(DATABASE))?)
 }
 
+/// Opens a data directory's database where there is one.
+pub fn open_store_that_exists(data_dir: &Path) -> Result<Store, AppError> {
+    Ok(Store::open(&existing_database(data_dir)?)?)
+}
+
+fn existing_database(data_dir: &Path) -> Result<PathBuf, AppError> {
+    let database = data_dir.join(DATABASE);
+    if database.is_file() {
+        Ok(database)
+    } else {
+        let name = database.display().to_string();
+        Err(StoreError::NotFound { kind: "database", name }.into())
+    }
+}
+
 fn lock(data_dir: &Path) -> Result<File, AppError> {
     let failed = |source| AppError::DataDir { path: data_dir.to_owned(), source };
     let path = data_dir.join("lock");
@@ -137,14 +154,8 @@ fn worker_settings(config: &Config) -> io::Result<Settings> {
 /// Refused while a daemon works there. Answers its size before and after, in
 /// bytes.
 pub fn vacuum(data_dir: &Path) -> Result<(u64, u64), AppError> {
-    let database = data_dir.join(DATABASE);
-    if !database.is_file() {
-        let name = database.display().to_string();
-        return Err(StoreError::NotFound { kind: "database", name }.into());
-    }
+    let database = existing_database(data_dir)?;
     let _lock = lock(data_dir)?;
-    // Brings it up to this version first, as the daemon would.
-    drop(Store::open(&database)?);
     Ok(crate::store::vacuum(&database)?)
 }
 

@@ -16,6 +16,7 @@ mod run;
 mod serve;
 mod table;
 mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,6 +77,9 @@ enum Command {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Delete what is a user's
+    #[command(subcommand)]
+    User(user::User),
     /// Import and list reference sets
     #[command(subcommand)]
     ReferenceSet(reference_set::ReferenceSet),
@@ -203,6 +207,7 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
             Command::Plugin(command) => plugin::run(context, command).await,
             Command::Token(command) => token::run(context, command).await,
             Command::ReferenceSet(command) => reference_set::run(context, command).await,
+            Command::User(command) => user::run(context, command).await,
             Command::Import(command) => import::run(context, command).await,
             Command::Export(command) => export::run(&context, command),
             Command::Backup(command) => data::backup(&context, &command),

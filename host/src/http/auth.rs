@@ -62,13 +62,14 @@ async fn check(api: &Api, method: &Method, uri: &Uri, headers: &HeaderMap) -> Re
 /// Paths to which production sends.
 const INGEST: [&str; 4] = ["/v1/traces", "/v1/logs", "/v1/interactions", "/v1/events"];
 
-/// Reading needs `read`, sending from production `ingest`, changing `write`, and changing what code runs `admin`.
+/// Reading needs `read`, sending from production `ingest`, changing `write`, and changing what code runs or deleting
+/// a user's data `admin`.
 fn needed_role(method: &Method, path: &str) -> Role {
     if method.is_safe() {
         Role::Read
     } else if method == Method::POST && INGEST.contains(&path) {
         Role::Ingest
-    } else if path.starts_with("/v1/plugins") {
+    } else if path.starts_with("/v1/plugins") || path.starts_with("/v1/users") {
         Role::Admin
     } else {
         Role::Write
@@ -133,6 +134,7 @@ mod tests {
     fn roles_follow_what_a_request_changes() {
         assert_eq!(needed_role(&Method::GET, "/v1/plugins"), Role::Read);
         assert_eq!(needed_role(&Method::POST, "/v1/plugins"), Role::Admin);
+        assert_eq!(needed_role(&Method::DELETE, "/v1/users/u1"), Role::Admin);
         assert_eq!(needed_role(&Method::POST, "/v1/traces"), Role::Ingest);
         assert_eq!(needed_role(&Method::DELETE, "/v1/evaluations/x"), Role::Write);
     }

@@ -24,6 +24,7 @@ mod router;
 mod runs;
 mod signals;
 mod status;
+mod users;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -22,6 +22,7 @@ use crate::store::{Arrival, ArrivalRules, Kept, NewInteraction, Store, StoreErro
 
 pub use native::{Lines, Rejected, event_of, interaction_of, read_events, read_interactions};
 pub use redaction::RuleError;
+pub use traces::names_user;
 
 use classes::Classifier;
 use queue::Queue;

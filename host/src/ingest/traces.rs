@@ -33,6 +33,17 @@ enum Part {
     Span(Box<SpanRecord>),
 }
 
+/// Whether a stored record of a span says that it is a user's. One that cannot be
+/// read is nobody's.
+pub fn names_user(record: &[u8], user: &str) -> bool {
+    let named = match serde_json::from_slice(record) {
+        Ok(Part::Span(span)) => span.facts.user,
+        Ok(Part::Log(LogFact { what: LogWhat::Details(facts), .. })) => facts.user,
+        _ => None,
+    };
+    named.as_deref() == Some(user)
+}
+
 impl Ingest {
     /// Takes spans and log records of spans; they are on disk when this
     /// returns.

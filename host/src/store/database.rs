@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -45,7 +46,8 @@ impl Store {
             .map_err(failed)?;
         writer
             .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;",
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
+                 PRAGMA secure_delete = FAST;",
             )
             .map_err(failed)?;
         migrations::migrate(&mut writer, path)?;
@@ -84,24 +86,76 @@ impl Store {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (answer, answered) = oneshot::channel();
         let condition = Arc::clone(&self.last_condition);
-        let work: Work = Box::new(move |connection| {
-            fault::point("write-begun");
-            let result = connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(StoreError::from)
-                .and_then(|transaction| {
-                    let value = work(&transaction)?;
-                    fault::point("write-done");
-                    transaction.commit()?;
-                    fault::point("write-committed");
-                    Ok(value)
-                });
+        self.on_writer(move |connection| {
+            let result = transact(connection, work);
             condition.note(&result);
-            // Who asked may have gone; the transaction is complete all the same.
-            answer.send(result).ok();
-        });
+            result
+        })
+        .await
+    }
+
+    /// As [`Store::write`]; what is deleted is overwritten in the file, also
+    /// where that takes a write of its own.
+    pub(super) async fn erase<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.on_writer(move |connection| {
+            connection.execute_batch("PRAGMA secure_delete = ON")?;
+            let result = transact(connection, work);
+            connection.execute_batch("PRAGMA secure_delete = FAST")?;
+            result
+        })
+        .await
+    }
+
+    /// Deletes a name that no interaction up to a row and nothing else has. To look
+    /// for its references SQLite would read the whole table of interactions, with
+    /// all writes waiting: the caller has looked, and what gets the name meanwhile
+    /// makes it stay.
+    pub(super) async fn erase_name(&self, name: i64, seen: i64) -> Result<()> {
+        self.on_writer(move |connection| {
+            connection.execute_batch("PRAGMA secure_delete = ON; PRAGMA foreign_keys = OFF")?;
+            let result = transact(connection, |transaction| {
+                transaction.execute(
+                    "DELETE FROM name WHERE id = ?1 \
+                     AND NOT EXISTS (SELECT 1 FROM interaction WHERE user = ?1) \
+                     AND NOT EXISTS (SELECT 1 FROM event WHERE user = ?1) \
+                     AND NOT EXISTS (SELECT 1 FROM session WHERE user = ?1) \
+                     AND NOT EXISTS (SELECT 1 FROM interaction WHERE id > ?2 AND ?1 IN \
+                         (tenant, request_class, class_rules, template, template_version, model, service_version))",
+                    [name, seen],
+                )?;
+                Ok(())
+            });
+            connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA secure_delete = FAST")?;
+            result
+        })
+        .await
+    }
+
+    /// Empties the write-ahead log; answers whether it is empty. It is not while
+    /// someone reads what was there before.
+    pub async fn log_empty(&self) -> Result<bool> {
+        self.on_writer(|connection| {
+            // Writes wait meanwhile.
+            connection.busy_timeout(Duration::from_millis(100))?;
+            let busy =
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            Ok(!busy?)
+        })
+        .await
+    }
+
+    async fn on_writer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        // Who asked may have gone; the work is complete all the same.
+        let work: Work = Box::new(move |connection| drop(answer.send(work(connection))));
         self.writer.send(work).map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
@@ -120,6 +174,16 @@ impl Store {
         self.readers.send(work).map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
+}
+
+fn transact<T>(connection: &mut Connection, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    fault::point("write-begun");
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&transaction)?;
+    fault::point("write-done");
+    transaction.commit()?;
+    fault::point("write-committed");
+    Ok(value)
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {

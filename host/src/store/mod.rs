@@ -7,6 +7,7 @@
 mod arrivals;
 mod condition;
 mod database;
+mod erasure;
 mod evaluations;
 mod events;
 mod export;
@@ -38,6 +39,7 @@ use std::path::PathBuf;
 pub use arrivals::{Arrival, ArrivalRules};
 pub use condition::Condition;
 pub use database::Store;
+pub use erasure::{Erased, SpanPlace};
 pub use export::{Place, ProductionRun, Reader, ScoredInteraction, SignalOf, StoredEvent};
 pub use idempotency::{KEPT_US as IDEMPOTENCY_KEPT_US, Recall, Remembered};
 pub use instrumentation::Instrumentation;

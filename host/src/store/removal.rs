@@ -4,9 +4,42 @@
 //! quotations. Rows of interactions are never numbered anew (`AUTOINCREMENT`),
 //! because runs remember how far they have come by them.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::{OptionalExtension as _, Transaction};
 
 use super::Result;
+
+/// Rows that go in one transaction; what hangs on the last one goes with it.
+pub(super) const ROWS_MAX: usize = 1_000;
+/// A transaction that took this long ends early.
+const TIME_MAX: Duration = Duration::from_millis(50);
+
+/// Counts what a transaction has done.
+pub(super) struct Budget {
+    rows: usize,
+    started: Instant,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { rows: 0, started: Instant::now() }
+    }
+}
+
+impl Budget {
+    pub fn spend(&mut self, rows: usize) {
+        self.rows += rows;
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn is_spent(&self) -> bool {
+        self.rows >= ROWS_MAX || self.started.elapsed() >= TIME_MAX
+    }
+}
 
 /// A run over production, with the rows that have an outcome in it.
 #[derive(Debug, Clone)]

@@ -1,20 +1,13 @@
 //! Letting go of what is old, in small transactions, so that what comes in is
 //! never held up for long.
 
-use std::time::{Duration, Instant};
-
 use rusqlite::{OptionalExtension as _, Transaction, named_params};
 
-use super::removal::{self, ScoringRun};
+use super::removal::{self, Budget, ROWS_MAX, ScoringRun};
 use super::runs::run_row;
 use super::{Result, Store};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::RunId;
-
-/// Rows that go in one transaction; what hangs on the last one goes with it.
-const ROWS_MAX: usize = 1_000;
-/// A transaction that took this long ends early.
-const TIME_MAX: Duration = Duration::from_millis(50);
 
 /// What a step let go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,22 +16,6 @@ pub enum LetGo {
     Rows(usize),
     /// None yet: the figures of these runs are to be kept first.
     FiguresFirst(Vec<RunId>),
-}
-
-/// Counts what a transaction has done.
-struct Budget {
-    rows: usize,
-    started: Instant,
-}
-
-impl Budget {
-    fn new() -> Self {
-        Self { rows: 0, started: Instant::now() }
-    }
-
-    fn is_spent(&self) -> bool {
-        self.rows >= ROWS_MAX || self.started.elapsed() >= TIME_MAX
-    }
 }
 
 impl Store {
@@ -67,18 +44,18 @@ impl Store {
             if !unkept.is_empty() {
                 return Ok(LetGo::FiguresFirst(unkept));
             }
-            let mut budget = Budget::new();
+            let mut budget = Budget::default();
             for row in old {
                 let (gone, session) = removal::interaction(transaction, &runs, row)?;
-                budget.rows += gone;
+                budget.spend(gone);
                 if let Some(session) = session {
-                    budget.rows += removal::empty_session(transaction, session)?;
+                    budget.spend(removal::empty_session(transaction, session)?);
                 }
                 if budget.is_spent() {
                     break;
                 }
             }
-            Ok(LetGo::Rows(budget.rows))
+            Ok(LetGo::Rows(budget.rows()))
         })
         .await
     }
@@ -91,18 +68,18 @@ impl Store {
                 .prepare_cached("SELECT id, session FROM event WHERE at_us < ?1 ORDER BY at_us LIMIT ?2")?
                 .query_map((happened_before.0, ROWS_MAX as i64), |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
-            let mut budget = Budget::new();
+            let mut budget = Budget::default();
             for (event, session) in old {
-                budget.rows +=
-                    transaction.prepare_cached("DELETE FROM event WHERE id = ?1")?.execute([event])?;
+                budget
+                    .spend(transaction.prepare_cached("DELETE FROM event WHERE id = ?1")?.execute([event])?);
                 if let Some(session) = session {
-                    budget.rows += removal::empty_session(transaction, session)?;
+                    budget.spend(removal::empty_session(transaction, session)?);
                 }
                 if budget.is_spent() {
                     break;
                 }
             }
-            Ok(budget.rows)
+            Ok(budget.rows())
         })
         .await
     }
@@ -123,15 +100,15 @@ impl Store {
             if old.is_empty() {
                 return Ok(None);
             }
-            let mut budget = Budget::new();
+            let mut budget = Budget::default();
             for (at, session) in old {
-                budget.rows += removal::session_signals(transaction, session)?;
+                budget.spend(removal::session_signals(transaction, session)?);
                 set_mark(transaction, "signals", at, session)?;
                 if budget.is_spent() {
                     break;
                 }
             }
-            Ok(Some(budget.rows))
+            Ok(Some(budget.rows()))
         })
         .await
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY_TIMEOUT, Result, StoreError};
+use super::{BUSY_TIMEOUT, Result, StoreError, migrations};
 
 /// Rewrites a database that nobody else has open. It needs as much room again
 /// as the new file takes. Answers its size before and after, in bytes.
@@ -14,6 +14,10 @@ pub fn vacuum(path: &Path) -> Result<(u64, u64)> {
     let connection =
         Connection::open_with_flags(path, flags).map_err(|source| StoreError::opening(path, source))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    let schema: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if schema > migrations::KNOWN {
+        return Err(StoreError::Newer { path: path.to_owned(), found: schema, known: migrations::KNOWN });
+    }
     checkpoint(&connection)?;
     let before = size(path);
     // The whole new file goes through the write-ahead log, which is emptied after it.
