@@ -217,12 +217,18 @@ async fn nothing_of_a_deleted_user_is_left_in_any_file() {
     assert!(there.iter().any(|place| place.ends_with("in clear")), "{there:?}");
     assert!(there.iter().filter(|place| place.contains("compressed")).count() > 80, "{}", there.len());
 
+    // Reference sets take their copy.
+    let of_user = json!({"slice": {"user": USER}});
+    let made = daemon.create("/v1/reference-sets/kept/versions/from-production", &of_user).await;
+    let items = made["items"].as_u64().expect("a count");
+    assert!(items > 0, "{made}");
     let gone = answer(daemon.request(Method::DELETE, &format!("/v1/users/{USER}")), StatusCode::OK).await;
+    assert_eq!(gone["items"], items, "{gone}");
     assert_eq!(gone["log_emptied"], true, "{gone}");
     // 20 and one without a user in each of four sessions, one in each shared one, the traced one and
     // the one whose place it took.
     assert_eq!(gone["interactions"], 4 * 22 + 2, "{gone}");
-    assert_eq!((&gone["events"], &gone["definitions"]), (&json!(4), &json!(2)), "{gone}");
+    assert_eq!((&gone["events"], &gone["definitions"]), (&json!(4), &json!(3)), "{gone}");
     assert!(gone["spans"].as_u64().is_some_and(|spans| spans >= 3), "{gone}");
     assert!(gone["remembered_answers"].as_u64().is_some_and(|answers| answers >= 1), "{gone}");
     assert!(gone["findings"].as_u64().is_some_and(|findings| findings > 200), "{gone}");

@@ -26,13 +26,14 @@ pub async fn run(context: Context, command: User) -> Result<(), Failure> {
         let erased = &gone.erased;
         println!(
             "of `{}` are deleted: {} interactions, {} scores, signals and outcomes, {} events, {} sessions, \
-             {} records of spans, {} remembered answers; the name is replaced in {} definitions",
+             {} records of spans, {} items of reference sets, {} remembered answers; the name is replaced in {} definitions",
             gone.user,
             erased.interactions,
             erased.findings,
             erased.events,
             erased.sessions,
             erased.spans,
+            erased.items,
             erased.remembered_answers,
             erased.definitions
         );

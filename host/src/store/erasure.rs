@@ -9,7 +9,7 @@ use rusqlite::Transaction;
 
 use super::removal::{self, Budget, ScoringRun};
 use super::traces::TraceId;
-use super::{Result, Store, names, payload};
+use super::{Result, Store, latency, names, payload};
 use crate::domain::ids::InteractionId;
 
 /// What stands in a definition where a user's name stood.
@@ -28,9 +28,12 @@ pub struct Erased {
     pub sessions: u64,
     /// Records of spans that wait or are kept for late ones.
     pub spans: u64,
+    /// Items that reference sets took from the user's interactions.
+    pub items: u64,
     /// Answers that were kept for repeated requests.
     pub remembered_answers: u64,
-    /// Definitions of evaluations and runs in which the user's name was replaced.
+    /// Definitions of evaluations and runs, and provenances of reference sets, in
+    /// which the user's name was replaced.
     pub definitions: u64,
 }
 
@@ -41,6 +44,7 @@ impl Erased {
         self.events += other.events;
         self.sessions += other.sessions;
         self.spans += other.spans;
+        self.items += other.items;
         self.remembered_answers += other.remembered_answers;
         self.definitions += other.definitions;
     }
@@ -158,8 +162,8 @@ fn erase_interaction(
         .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut events = 0;
     if let Some(id) = uid.map(InteractionId::from_bytes) {
-        // Also what others said of it. Items that a reference set takes from
-        // production will have to go here, found by this id.
+        erased.items += erase_items(transaction, id)?;
+        // Also what others said of it.
         events = transaction
             .prepare_cached("DELETE FROM event WHERE interaction_uid IN (?1, ?2)")?
             .execute((id.as_bytes(), id.any_of_its_trace().as_bytes()))?;
@@ -167,6 +171,7 @@ fn erase_interaction(
     // A payload that cannot be read goes all the same.
     let trace = payload::decode(&packed).ok().and_then(|payload| trace_id(payload.origin.trace.as_deref()?));
     let spans = trace.map(|trace| erase_trace(transaction, &trace)).transpose()?.unwrap_or(0);
+    latency::mark_stale(transaction, row)?;
     let (gone, session) = removal::interaction(transaction, runs, row)?;
     let mut findings = gone.saturating_sub(1);
     if let Some(session) = session {
@@ -179,6 +184,38 @@ fn erase_interaction(
     erased.events += events as u64;
     erased.spans += spans;
     Ok(1 + findings + events + spans as usize)
+}
+
+/// Deletes what reference sets took from an interaction, with its scores. Their
+/// versions keep their number and lose the items.
+fn erase_items(transaction: &Transaction<'_>, id: InteractionId) -> Result<u64> {
+    let items: Vec<(i64, i64)> = transaction
+        .prepare_cached("SELECT id, version FROM item WHERE key = ?1")?
+        .query_map([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (item, version) in &items {
+        for table in ["score", "unscored"] {
+            transaction
+                .prepare_cached(&format!(
+                    "DELETE FROM {table} WHERE item = ?1 AND run_scorer IN \
+                         (SELECT run_scorer.id FROM run_scorer JOIN run ON run.id = run_scorer.run WHERE version = ?2)"
+                ))?
+                .execute((item, version))?;
+        }
+        for table in ["run_item", "target_answer"] {
+            transaction
+                .prepare_cached(&format!(
+                    "DELETE FROM {table} WHERE item = ?1 AND run IN (SELECT id FROM run WHERE version = ?2)"
+                ))?
+                .execute((item, version))?;
+        }
+        transaction.prepare_cached("DELETE FROM recorded_answer WHERE item = ?1")?.execute([item])?;
+        transaction.prepare_cached("DELETE FROM item WHERE id = ?1")?.execute([item])?;
+        transaction
+            .prepare_cached("UPDATE reference_set_version SET item_count = item_count - 1 WHERE id = ?1")?
+            .execute([version])?;
+    }
+    Ok(items.len() as u64)
 }
 
 /// What was said of a session of which a part was deleted is void: an empty one
@@ -262,6 +299,13 @@ fn erase_mentions(transaction: &Transaction<'_>, name: &str) -> Result<Erased> {
     }
     let escaped = serde_json::Value::from(name).to_string();
     let escaped = escaped[1..escaped.len() - 1].to_owned();
+    // A version from production tells of the slice that it was taken from.
+    definitions += transaction
+        .prepare_cached(
+            "UPDATE reference_set_version SET provenance = replace(provenance, '\"user\":\"' || ?1 || '\"', \
+                 '\"user\":\"' || ?2 || '\"') WHERE instr(provenance, '\"user\":\"' || ?1 || '\"') > 0",
+        )?
+        .execute((&escaped, NOBODY))?;
     let remembered_answers = transaction
         .prepare_cached(
             "DELETE FROM idempotency WHERE instr(body, ?1) > 0 OR instr(key, ?1) > 0 OR instr(scope, ?1) > 0 \

@@ -15,3 +15,6 @@ CREATE TABLE retention_mark (
 
 CREATE INDEX session_of_user ON session (user) WHERE user IS NOT NULL;
 CREATE INDEX session_closed ON session (closed_at_us) WHERE closed_at_us IS NOT NULL;
+
+-- Items that were taken from production have an interaction's id as their key.
+CREATE INDEX item_of_key ON item (key);
