@@ -30,7 +30,12 @@ pub fn demo(arguments: &[String]) -> anyhow::Result<()> {
 pub fn bench(sections: &[String]) -> anyhow::Result<()> {
     plugins::build()?;
     foreign::build()?;
-    let mut bench = vec!["bench", "--locked", "--package", "assay", "--bench", "speed", "--"];
+    let mut bench = vec!["bench", "--locked", "--package", "assay", "--bench", "speed"];
+    // Sections are those of `speed`.
+    if sections.is_empty() {
+        bench.extend(["--bench", "ingest"]);
+    }
+    bench.push("--");
     bench.extend(sections.iter().map(String::as_str));
     cargo(&bench)
 }
