@@ -153,6 +153,27 @@ mod tests {
     }
 
     #[test]
+    fn parameters_stand_where_they_say_and_references_lead_somewhere() {
+        let document = serde_json::to_value(crate::http::openapi()).expect("plain JSON");
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let name = parameter["name"].as_str().expect("a name");
+                    let in_path = parameter["in"] == "path";
+                    // Where it is wrong, `into_params(parameter_in = Query)` is missing.
+                    assert_eq!(path.contains(&format!("{{{name}}}")), in_path, "{method} {path} {name}");
+                }
+            }
+        }
+        let text = document.to_string();
+        for reference in text.split("\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().expect("a name");
+            // Where it is missing, `param(inline)` is.
+            assert!(document["components"]["schemas"][name].is_object(), "`{name}` is referred to");
+        }
+    }
+
+    #[test]
     fn a_flattened_record_does_not_forbid_the_fields_beside_it() {
         let document = serde_json::to_value(crate::http::openapi()).expect("plain JSON");
         let schemas = &document["components"]["schemas"];

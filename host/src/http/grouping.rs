@@ -38,6 +38,7 @@ impl<'de> Deserialize<'de> for GroupBy {
 /// How the requests are grouped.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct GroupQuery {
     /// What tells groups apart, separated by commas: `template`,
     /// `template_version`, `model`, `request_class`, `input_length` (buckets in powers

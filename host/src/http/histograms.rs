@@ -22,6 +22,7 @@ const BUCKETS_MAX: u32 = 200;
 /// What is counted, and how finely.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct HistogramQuery {
     /// What is measured of each request.
     metric: Metric,
@@ -39,6 +40,7 @@ pub struct HistogramQuery {
 /// What is counted, how finely and over which time.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct HeatmapQuery {
     /// What is measured of each request.
     metric: Metric,

@@ -13,6 +13,7 @@ use crate::store::Instrumentation;
 /// Nothing but the slice.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct NoQuery {}
 
 /// What a slice's instrumentation lacks.

@@ -17,6 +17,7 @@ use crate::store::{Distribution, Grouping, LatencyGroup};
 /// What is measured.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct LatencyQuery {
     /// What is measured of each request.
     metric: Metric,

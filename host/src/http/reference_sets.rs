@@ -122,6 +122,7 @@ pub async fn select(
 #[serde(deny_unknown_fields)]
 pub struct ItemsQuery {
     /// The most items, up to 1,000.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<i64>,

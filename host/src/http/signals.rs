@@ -43,6 +43,7 @@ pub async fn signals(
 /// What a divergence is asked about.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct DivergenceQuery {
     /// The evaluation, over production.
     evaluation: EvaluationId,
