@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod confinement;
 pub mod domain;
+pub mod export;
 mod fault;
 pub mod http;
 pub mod ingest;

@@ -10,7 +10,7 @@ const RANKS: [&[&str]; 10] = [
     &["http"],
     &["app", "scheduler"],
     &["runner"],
-    &["catalogue"],
+    &["catalogue", "export"],
     &["workers", "judge", "ingest", "alerts", "targets", "worker"],
     &["store", "sandbox"],
     &["protocol"],

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::catalogue;
 use crate::config::Config;
 use crate::domain::clock::SystemClock;
+use crate::export::ScoreExporter;
 use crate::http::{self, Api};
 use crate::scheduler::{Scheduler, Upkeep};
 
@@ -78,6 +79,10 @@ pub async fn start(config: &Config) -> Result<Daemon, Failure> {
     app.ingest.resume().await?;
     let (store, ingest, runner) = (app.store.clone(), app.ingest.clone(), app.runner.clone());
     tokio::spawn(Upkeep::new(store, ingest, runner, config.retention.clone()).run());
+    if let Some(otlp) = config.export.otlp.clone() {
+        let exporter = ScoreExporter::new(app.store.clone(), Arc::clone(&app.clock), otlp);
+        tokio::spawn(exporter.map_err(wrong)?.run());
+    }
     let api = Api::new(app.clone(), scheduler.clone(), config.http.clone(), address, metrics);
     if let Some(port) = config.ingest.grpc_port {
         let wanted = SocketAddr::new(config.listen.ip(), port);

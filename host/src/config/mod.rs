@@ -3,6 +3,7 @@
 //! `ASSAY_LISTEN=…` sets `listen`, `ASSAY_WORKERS__COUNT=…` sets `count` of
 //! `[workers]`. An error names the key, and the line where there is one.
 
+mod export;
 mod ingest;
 mod retention;
 
@@ -12,6 +13,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
+pub use export::{Export, OtlpExport};
 pub use ingest::{Behaviour, ClassRule, Ingest, RedactedField, RedactionRule};
 pub use retention::Retention;
 
@@ -41,6 +43,8 @@ pub struct Config {
     pub behaviour: Behaviour,
     /// How long what production sent is kept.
     pub retention: Retention,
+    /// What is sent to other systems.
+    pub export: Export,
     /// Logs.
     pub log: Log,
 }
@@ -160,6 +164,7 @@ impl Default for Config {
             ingest: Ingest::default(),
             behaviour: Behaviour::default(),
             retention: Retention::default(),
+            export: Export::default(),
             log: Log::default(),
         }
     }
@@ -348,6 +353,7 @@ impl Config {
         if !(0.0..=1.0).contains(&self.runner.undetermined_share_max) {
             return wrong("runner.undetermined_share_max", "0 to 1");
         }
+        self.export.check()?;
         self.retention.check()
     }
 }

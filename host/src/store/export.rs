@@ -35,7 +35,7 @@ impl Default for Place {
 /// A run over production.
 #[derive(Debug, Clone)]
 pub struct ProductionRun {
-    row: i64,
+    pub(super) row: i64,
     /// Its id.
     pub id: RunId,
     /// Of which evaluation.

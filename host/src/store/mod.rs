@@ -26,6 +26,7 @@ mod results;
 mod retention;
 mod runs;
 mod schedules;
+mod score_export;
 mod selections;
 mod sessions;
 mod signals;
@@ -57,6 +58,7 @@ pub use results::{
 };
 pub use retention::LetGo;
 pub use runs::{NewRun, PinnedScorer, RowRange, RunFilter, RunInput};
+pub use score_export::{ScorePage, TracedScores};
 pub use selections::{SelectedRow, StoredItem};
 pub use signals::{
     ClusterSignal, Coverage, DueSession, JudgedInteraction, SessionEvent, SessionInteraction, SessionSignals,

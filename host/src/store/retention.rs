@@ -242,18 +242,18 @@ fn first_items(
         .execute((of, last))?)
 }
 
-fn mark(transaction: &Transaction<'_>, duty: &str) -> Result<(i64, i64)> {
+pub(super) fn mark(transaction: &Transaction<'_>, duty: &str) -> Result<(i64, i64)> {
     Ok(transaction
-        .prepare_cached("SELECT at_us, row FROM retention_mark WHERE duty = ?1")?
+        .prepare_cached("SELECT at_us, row FROM duty_mark WHERE duty = ?1")?
         .query_row([duty], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?
         .unwrap_or((0, 0)))
 }
 
-fn set_mark(transaction: &Transaction<'_>, duty: &str, at_us: i64, row: i64) -> Result<()> {
+pub(super) fn set_mark(transaction: &Transaction<'_>, duty: &str, at_us: i64, row: i64) -> Result<()> {
     transaction
         .prepare_cached(
-            "INSERT INTO retention_mark (duty, at_us, row) VALUES (?1, ?2, ?3) \
+            "INSERT INTO duty_mark (duty, at_us, row) VALUES (?1, ?2, ?3) \
              ON CONFLICT (duty) DO UPDATE SET at_us = excluded.at_us, row = excluded.row",
         )?
         .execute((duty, at_us, row))?;

@@ -116,6 +116,13 @@ impl Key {
         self.header.clone()
     }
 
+    /// The key by itself as a header's value, marked as sensitive.
+    pub fn plain_header(&self) -> HeaderValue {
+        let mut header = HeaderValue::from_str(&self.text).expect("behind `Bearer` it was one");
+        header.set_sensitive(true);
+        header
+    }
+
     /// Takes the key out of a text for people, also where JSON escaped it.
     pub(super) fn redact(&self, text: &str) -> String {
         let quoted = Value::from(self.text.as_str()).to_string();
