@@ -71,7 +71,7 @@ async fn a_target_is_asked_once_for_each_trial_and_its_failures_count() {
     let result = app.runner.result(run).await.expect("a result");
     let completion = result.completion.expect("there is a rule");
     assert_eq!((completion.counts.completed, completion.counts.not_completed), (58, 2));
-    assert_eq!((&*completion.interval_method, completion.clusters), ("wilson_clustered", 30));
+    assert_eq!((completion.interval_method.as_ref(), completion.clusters), ("wilson_clustered", 30));
 
     let page =
         app.store.item_page(run, ItemFilter { limit: 100, ..ItemFilter::default() }).await.expect("a page");

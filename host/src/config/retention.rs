@@ -40,3 +40,15 @@ impl Retention {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_days_is_no_way_to_keep_everything() {
+        assert!(Retention::default().check().is_ok());
+        let error = Retention { runs_days: Some(0), ..Retention::default() }.check().expect_err("no days");
+        assert!(error.to_string().starts_with("the setting `retention.runs_days` is wrong"), "{error}");
+    }
+}

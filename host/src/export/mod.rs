@@ -41,7 +41,7 @@ pub enum ExportError {
     #[error("the collector at `{url}` does not take scores: {reason}")]
     Collector {
         /// Where.
-        url: Url,
+        url: String,
         /// Why not.
         reason: String,
         /// When it wants to be asked again.
@@ -154,7 +154,7 @@ impl ScoreExporter {
     }
 
     async fn send(&self, body: Vec<u8>) -> Result<Taken, ExportError> {
-        let failed = |reason, again| ExportError::Collector { url: self.url.clone(), reason, again };
+        let failed = |reason, again| ExportError::Collector { url: self.url.to_string(), reason, again };
         let request = self.client.post(self.url.clone()).headers(self.headers().await?);
         let request = request.header(CONTENT_TYPE, "application/x-protobuf").body(body);
         let response = request.send().await.map_err(|error| failed(cause(&error), None))?;
