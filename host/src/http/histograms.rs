@@ -27,6 +27,7 @@ pub struct HistogramQuery {
     /// What is measured of each request.
     metric: Metric,
     /// The most buckets: 3 to 200, 40 if missing.
+    #[param(minimum = 3, maximum = 200)]
     buckets: Option<u32>,
     /// What tells groups apart, separated by commas: `template`,
     /// `template_version`, `model`, `request_class`, `input_length` (buckets in powers
@@ -45,6 +46,7 @@ pub struct HeatmapQuery {
     /// What is measured of each request.
     metric: Metric,
     /// The most buckets: 3 to 200, 40 if missing.
+    #[param(minimum = 3, maximum = 200)]
     buckets: Option<u32>,
     /// What a row stands for.
     #[serde(default)]
