@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 use assay::config::Config;
 use libfuzzer_sys::fuzz_target;
 
-static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
+static FOLDER: LazyLock<tempfile::TempDir> =
+    LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
 
 fn load(path: &Path, text: &str, variables: &[(String, String)]) -> Option<Config> {
     fs::write(path, text).expect("written");
