@@ -1,4 +1,4 @@
-//! The contract's shared records and the log, generated. What a plugin exports
+//! The contract's shared records, the log and the judge, generated. What a plugin exports
 //! is generated in the plugin's own crate, by its attribute.
 #![expect(missing_docs, reason = "generated; the contract documents it")]
 
@@ -10,6 +10,7 @@ wit_bindgen::generate!({
         world sdk {
             import assay:plugin/types@0.1.0;
             import assay:plugin/log@0.1.0;
+            import assay:plugin/judge@0.1.0;
         }
     ",
     world: "assay:sdk/sdk",

@@ -1,6 +1,6 @@
 //! Constructors of the contract's records, for tests above all.
 
-use crate::{Event, Interaction, Label, PluginError, Score, Session, Signal, Timing, Usage, Value};
+use crate::{Event, Evidence, Interaction, Label, PluginError, Score, Session, Signal, Timing, Usage, Value};
 
 impl Interaction {
     /// A query and its answer; all else is missing.
@@ -71,6 +71,26 @@ impl Score {
         self.reason = Some(reason.into());
         self
     }
+
+    /// With one more quotation that grounds it.
+    pub fn grounded_in(mut self, evidence: Evidence) -> Self {
+        self.evidence.push(evidence);
+        self
+    }
+
+    /// With a JSON object for what has no field.
+    pub fn with_extra(mut self, json: impl Into<String>) -> Self {
+        self.extra_json = Some(json.into());
+        self
+    }
+}
+
+impl Evidence {
+    /// A quotation from a field: `query`, `actual`, `expected`, `history`,
+    /// `documents` or `tool-calls`.
+    pub fn new(field: impl Into<String>, quote: impl Into<String>) -> Self {
+        Self { field: field.into(), quote: quote.into() }
+    }
 }
 
 impl Label {
@@ -83,6 +103,24 @@ impl Label {
             evidence: Vec::new(),
             extra_json: None,
         }
+    }
+
+    /// With a reason for people.
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// With one more quotation that grounds it.
+    pub fn grounded_in(mut self, evidence: Evidence) -> Self {
+        self.evidence.push(evidence);
+        self
+    }
+
+    /// With a JSON object for what has no field.
+    pub fn with_extra(mut self, json: impl Into<String>) -> Self {
+        self.extra_json = Some(json.into());
+        self
     }
 }
 

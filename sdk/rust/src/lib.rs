@@ -28,8 +28,10 @@
 mod answers;
 pub mod bindings;
 mod interaction;
+pub mod judge;
 pub mod log;
 mod outputs;
+pub mod quotes;
 pub mod runtime;
 
 pub use answers::{ClassifierAnswer, ExtractorAnswer, ScorerAnswer, SingleOutput, SingleSignal};
@@ -46,7 +48,7 @@ pub use wit_bindgen;
 pub mod prelude {
     pub use crate::{
         Capability, Direction, Event, Evidence, Interaction, Label, Output, OutputKind, PluginError, Problem,
-        Range, Score, Session, Signal, Value, classifier, extractor, log, scorer,
+        Range, Score, Session, Signal, Value, classifier, extractor, judge, log, scorer,
     };
     pub use schemars::JsonSchema;
     pub use serde::Deserialize;

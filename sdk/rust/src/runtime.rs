@@ -36,7 +36,7 @@ pub fn as_it_is<C>(config: C) -> Result<C, Vec<Problem>> {
 }
 
 /// The descriptor; the configuration's type is read off the functions.
-pub fn describe<C: JsonSchema, S, I, A>(
+pub fn describe<C: JsonSchema, S, I: ?Sized, A>(
     about: &About,
     _prepare: fn(C) -> Result<S, Vec<Problem>>,
     _function: fn(&S, &I) -> A,
@@ -79,7 +79,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 }
 
 /// The outputs of a configuration, or its problems.
-pub fn configure<C: DeserializeOwned, S, I, A>(
+pub fn configure<C: DeserializeOwned, S, I: ?Sized, A>(
     prepare: fn(C) -> Result<S, Vec<Problem>>,
     outputs: impl FnOnce(&S) -> Vec<Output>,
     _function: fn(&S, &I) -> A,
@@ -123,15 +123,48 @@ pub fn declared_modes<S>(about: &'static About) -> impl FnOnce(&S) -> Vec<Output
     }
 }
 
-fn batch<C: DeserializeOwned, S, I, A, T>(
+/// The single output of a scorer of whole batches.
+pub fn one_output_of_batches<S, A: SingleOutput>(
+    about: &'static About,
+    _function: fn(&S, &[Interaction]) -> Vec<A>,
+) -> impl FnOnce(&S) -> Vec<Output> {
+    move |_| vec![output(about, Capability::Score, A::kind(about.range))]
+}
+
+/// The single output of an extractor of whole batches.
+pub fn one_signal_of_batches<S, A: SingleSignal>(
+    about: &'static About,
+    _function: fn(&S, &[Session]) -> Vec<A>,
+) -> impl FnOnce(&S) -> Vec<Output> {
+    move |_| vec![output(about, Capability::Signal, A::kind(about.range))]
+}
+
+/// A function of one item, for all items of a batch.
+pub fn each<'a, S, I, A>(function: fn(&S, &I) -> A) -> impl FnOnce(&S, &'a [I]) -> Vec<A> {
+    move |state, items| items.iter().map(|item| function(state, item)).collect()
+}
+
+/// A function of a whole batch: it answers each item.
+pub fn all<S, I, A>(function: fn(&S, &[I]) -> Vec<A>) -> impl FnOnce(&S, &[I]) -> Vec<A> {
+    function
+}
+
+fn batch<'a, C: DeserializeOwned, S, I, A, T>(
     prepare: fn(C) -> Result<S, Vec<Problem>>,
-    function: fn(&S, &I) -> A,
+    function: impl FnOnce(&S, &'a [I]) -> Vec<A>,
     config: &str,
-    items: &[I],
+    items: &'a [I],
     into_answers: impl Fn(A) -> Result<Vec<T>, PluginError>,
 ) -> Vec<Result<Vec<T>, PluginError>> {
     match state(prepare, config) {
-        Ok(state) => items.iter().map(|item| into_answers(function(&state, item))).collect(),
+        Ok(state) => {
+            let answers = function(&state, items);
+            if answers.len() != items.len() {
+                let told = format!("{} items had {} answers", items.len(), answers.len());
+                return items.iter().map(|_| Err(PluginError::Internal(told.clone()))).collect();
+            }
+            answers.into_iter().map(into_answers).collect()
+        }
         Err(problems) => {
             let told: Vec<_> =
                 problems.iter().map(|problem| format!("`{}`: {}", problem.path, problem.message)).collect();
@@ -142,34 +175,34 @@ fn batch<C: DeserializeOwned, S, I, A, T>(
 }
 
 /// `scoring.score-batch`.
-pub fn score_batch<C: DeserializeOwned, S, A: ScorerAnswer>(
+pub fn score_batch<'a, C: DeserializeOwned, S, A: ScorerAnswer>(
     about: &About,
     prepare: fn(C) -> Result<S, Vec<Problem>>,
-    function: fn(&S, &Interaction) -> A,
+    function: impl FnOnce(&S, &'a [Interaction]) -> Vec<A>,
     config: &str,
-    items: &[Interaction],
+    items: &'a [Interaction],
 ) -> Vec<Result<Vec<Score>, PluginError>> {
     batch(prepare, function, config, items, |answer: A| answer.into_scores(about.name))
 }
 
 /// `classification.classify-batch`.
-pub fn classify_batch<C: DeserializeOwned, S, A: ClassifierAnswer>(
+pub fn classify_batch<'a, C: DeserializeOwned, S, A: ClassifierAnswer>(
     _about: &About,
     prepare: fn(C) -> Result<S, Vec<Problem>>,
-    function: fn(&S, &Interaction) -> A,
+    function: impl FnOnce(&S, &'a [Interaction]) -> Vec<A>,
     config: &str,
-    items: &[Interaction],
+    items: &'a [Interaction],
 ) -> Vec<Result<Vec<Label>, PluginError>> {
     batch(prepare, function, config, items, |answer: A| answer.into_labels())
 }
 
 /// `extraction.extract-batch`.
-pub fn extract_batch<C: DeserializeOwned, S, A: ExtractorAnswer>(
+pub fn extract_batch<'a, C: DeserializeOwned, S, A: ExtractorAnswer>(
     about: &About,
     prepare: fn(C) -> Result<S, Vec<Problem>>,
-    function: fn(&S, &Session) -> A,
+    function: impl FnOnce(&S, &'a [Session]) -> Vec<A>,
     config: &str,
-    sessions: &[Session],
+    sessions: &'a [Session],
 ) -> Vec<Result<Vec<Signal>, PluginError>> {
     batch(prepare, function, config, sessions, |answer: A| answer.into_signals(about.name))
 }

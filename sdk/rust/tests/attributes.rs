@@ -75,6 +75,144 @@ mod modes {
     }
 }
 
+mod judged {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use assay_plugin::judge::{Answer, Reply, Request};
+    use assay_plugin::prelude::*;
+    use assay_plugin::{Message, Role};
+
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Config {
+        profile: String,
+    }
+
+    /// What a judge says of politeness
+    #[scorer(batch, judging, range = (0.0, 10.0))]
+    pub fn politeness(config: &Config, items: &[Interaction]) -> Vec<Result<f64, PluginError>> {
+        let requests: Vec<_> = items
+            .iter()
+            .map(|item| {
+                let shown = judge::material(item, &[], &[("answer", &item.actual)]);
+                let messages =
+                    [Message::new(Role::System, "0 to 10, how polite?"), Message::new(Role::User, shown)];
+                Request::new(&config.profile, messages).about(&item.id)
+            })
+            .collect();
+        let points = |reply: Reply| {
+            reply.text.parse().map_err(|_| PluginError::Internal(format!("`{}` is no number", reply.text)))
+        };
+        judge::complete(&requests).into_iter().map(|answer| answer.and_then(points)).collect()
+    }
+
+    fn items() -> [Interaction; 3] {
+        ["a", "b", "c"].map(|id| Interaction::new("q", format!("answer {id}")).with_id(id))
+    }
+
+    #[test]
+    fn a_batch_is_asked_in_one_call_and_each_item_has_its_answer() {
+        let asked = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&asked);
+        let judge = move |requests: &[Request]| -> Vec<Answer> {
+            seen.borrow_mut().push(requests.to_vec());
+            vec![
+                Ok(Reply::new("7", "t1")),
+                Err(PluginError::BudgetExhausted("no money".into())),
+                Ok(Reply::new("many", "t3")),
+            ]
+        };
+        let config = r#"{"profile":"strict"}"#;
+        let answers = judge::answered_by(judge, || plugin::score_batch(config, &items()));
+        assert_eq!(answers[0], Ok(vec![Score::new("politeness", 7.0)]));
+        assert_eq!(answers[1], Err(PluginError::BudgetExhausted("no money".into())));
+        assert_eq!(answers[2], Err(PluginError::Internal("`many` is no number".into())));
+        let asked = asked.borrow();
+        assert_eq!(asked.len(), 1);
+        let requests = &asked[0];
+        assert_eq!(requests[1].interaction_id.as_deref(), Some("b"));
+        assert_eq!(requests[2].profile, "strict");
+        assert_eq!(requests[0].text_of(Role::System), "0 to 10, how polite?");
+        assert!(requests[0].text_of(Role::User).contains("answer a"));
+    }
+
+    #[test]
+    fn nobody_answers_once_the_test_s_judge_is_gone() {
+        let judge = |requests: &[Request]| requests.iter().map(|_| Ok(Reply::new("1", "t"))).collect();
+        assert_eq!(judge::answered_by(judge, || judge::complete(&[Request::new("p", [])])).len(), 1);
+        let answers = judge::complete(&[Request::new("p", []), Request::new("p", [])]);
+        assert_eq!(answers.len(), 2);
+        assert!(answers.iter().all(|answer| matches!(answer, Err(PluginError::HostDenied(_)))));
+    }
+
+    #[test]
+    fn a_judge_that_answers_too_little_answered_nothing() {
+        let answers = judge::answered_by(
+            |_: &[Request]| vec![Ok(Reply::new("1", "t"))],
+            || judge::complete(&[Request::new("p", []), Request::new("p", [])]),
+        );
+        assert!(answers.iter().all(|answer| matches!(answer, Err(PluginError::HostUnavailable(_)))));
+    }
+
+    #[test]
+    fn what_asks_a_judge_is_not_deterministic() {
+        assert!(!plugin::describe().deterministic);
+        let outputs = plugin::configure(r#"{"profile":"p"}"#).expect("valid");
+        assert_eq!(outputs[0].kind, OutputKind::Number(Range { low: 0.0, high: 10.0 }));
+    }
+}
+
+mod whole_batches {
+    use assay_plugin::prelude::*;
+
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Config {
+        answers: usize,
+    }
+
+    /// Answers of some items
+    #[classifier(batch, modes = ["late"])]
+    pub fn late(config: &Config, items: &[Interaction]) -> Vec<Result<Vec<Label>, PluginError>> {
+        items
+            .iter()
+            .take(config.answers)
+            .map(|item| Ok(vec![Label::new("late", 1.0).because(&item.id)]))
+            .collect()
+    }
+
+    #[test]
+    fn a_batch_of_too_few_answers_fails_whole() {
+        let items = [Interaction::new("q", "a").with_id("1"), Interaction::new("q", "b").with_id("2")];
+        let answers = plugin::classify_batch(r#"{"answers":2}"#, &items);
+        assert_eq!(answers[1], Ok(vec![Label::new("late", 1.0).because("2")]));
+        let answers = plugin::classify_batch(r#"{"answers":1}"#, &items);
+        assert_eq!(answers, vec![Err(PluginError::Internal("2 items had 1 answers".into())); 2]);
+        assert!(plugin::describe().deterministic);
+    }
+}
+
+mod longest_visit {
+    use assay_plugin::prelude::*;
+
+    #[derive(Deserialize, JsonSchema)]
+    pub struct Config {}
+
+    /// Whether a visit is the longest of its batch
+    #[extractor(batch)]
+    pub fn longest_visit(_config: &Config, sessions: &[Session]) -> Vec<bool> {
+        let longest = sessions.iter().map(|session| session.interactions.len()).max();
+        sessions.iter().map(|session| Some(session.interactions.len()) == longest).collect()
+    }
+
+    #[test]
+    fn an_extractor_of_batches_declares_the_output_of_its_type() {
+        assert_eq!(plugin::configure("{}").expect("valid")[0].kind, OutputKind::Boolean);
+        let sessions = [Session::new([]), Session::new([Interaction::new("q", "a")])];
+        let signals = plugin::extract_batch("{}", &sessions);
+        assert_eq!(signals[1], Ok(vec![Signal::new("longest-visit", true)]));
+    }
+}
+
 mod visits {
     use assay_plugin::prelude::*;
 

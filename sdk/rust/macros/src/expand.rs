@@ -19,7 +19,8 @@ pub fn expand(kind: Kind, options: Options, function: ItemFn) -> syn::Result<Tok
     if function.sig.inputs.len() != 2 {
         return Err(syn::Error::new_spanned(
             &function.sig,
-            "a plugin's function takes two references: its configuration and what it looks at",
+            "a plugin's function takes two references: its configuration and what it looks at, one or (with `batch`) \
+             a slice",
         ));
     }
     if matches!(kind, Kind::Classifier) && options.modes.is_none() && options.outputs.is_none() {
@@ -29,28 +30,49 @@ pub fn expand(kind: Kind, options: Options, function: ItemFn) -> syn::Result<Tok
     let name = options.name.map_or_else(|| function_name.to_string().replace('_', "-"), |name| name.value());
     let title = options.title.map_or_else(|| first_paragraph(&function.attrs), |title| title.value());
     let title = if title.is_empty() { name.clone() } else { title };
-    let deterministic = options.deterministic.is_none_or(|yes| yes.value());
+    // Models answer differently from time to time.
+    let deterministic = options.deterministic.map_or(!options.judging, |yes| yes.value());
     let batch_max = options.batch_max.map_or_else(|| quote!(1000), |count| quote!(#count));
     let (low, high) = options.range.unwrap_or_else(|| (end(0.0), end(1.0)));
     let direction = direction(options.direction.as_ref())?;
     let modes = options.modes.unwrap_or_default();
     let prepare = options.prepare.map_or_else(|| quote!(runtime::as_it_is), |path| quote!(super::#path));
-    let outputs = match (options.outputs, kind) {
-        (Some(path), _) => quote!(super::#path),
-        (None, Kind::Scorer) => quote!(runtime::one_output(&ABOUT, super::#function_name)),
-        (None, Kind::Classifier) => quote!(runtime::declared_modes(&ABOUT)),
-        (None, Kind::Extractor) => quote!(runtime::one_signal(&ABOUT, super::#function_name)),
-    };
-    let (world, interface, method, input, answer) = match kind {
-        Kind::Scorer => ("scorer", quote!(scoring), quote!(score_batch), quote!(Interaction), quote!(Score)),
-        Kind::Classifier => {
-            ("classifier", quote!(classification), quote!(classify_batch), quote!(Interaction), quote!(Label))
-        }
-        Kind::Extractor => {
-            ("extractor", quote!(extraction), quote!(extract_batch), quote!(Session), quote!(Signal))
+    let takes = if options.batch { quote!(all) } else { quote!(each) };
+    let outputs = match (options.outputs, kind, options.batch) {
+        (Some(path), _, _) => quote!(super::#path),
+        (None, Kind::Scorer, false) => quote!(runtime::one_output(&ABOUT, super::#function_name)),
+        (None, Kind::Scorer, true) => quote!(runtime::one_output_of_batches(&ABOUT, super::#function_name)),
+        (None, Kind::Classifier, _) => quote!(runtime::declared_modes(&ABOUT)),
+        (None, Kind::Extractor, false) => quote!(runtime::one_signal(&ABOUT, super::#function_name)),
+        (None, Kind::Extractor, true) => {
+            quote!(runtime::one_signal_of_batches(&ABOUT, super::#function_name))
         }
     };
-    let component = component(world, &interface, &method, &input, &answer);
+    let exported = match kind {
+        Kind::Scorer => Exported {
+            world: "scorer",
+            interface: quote!(scoring),
+            method: quote!(score_batch),
+            input: quote!(Interaction),
+            answer: quote!(Score),
+        },
+        Kind::Classifier => Exported {
+            world: "classifier",
+            interface: quote!(classification),
+            method: quote!(classify_batch),
+            input: quote!(Interaction),
+            answer: quote!(Label),
+        },
+        Kind::Extractor => Exported {
+            world: "extractor",
+            interface: quote!(extraction),
+            method: quote!(extract_batch),
+            input: quote!(Session),
+            answer: quote!(Signal),
+        },
+    };
+    let component = component(&exported, options.judging);
+    let Exported { method, input, answer, .. } = exported;
     Ok(quote! {
         #function
 
@@ -82,7 +104,7 @@ pub fn expand(kind: Kind, options: Options, function: ItemFn) -> syn::Result<Tok
 
             /// One answer for each item.
             pub fn #method(config: &str, items: &[#input]) -> Vec<Result<Vec<#answer>, PluginError>> {
-                runtime::#method(&ABOUT, #prepare, super::#function_name, config, items)
+                runtime::#method(&ABOUT, #prepare, runtime::#takes(super::#function_name), config, items)
             }
 
             #component
@@ -98,14 +120,25 @@ const CONTRACT: [&str; 4] = [
     include_str!("../../../../wit/v0.1.0/worlds.wit"),
 ];
 
+/// What a kind of plugin exports beside `lifecycle`.
+struct Exported {
+    world: &'static str,
+    interface: TokenStream,
+    method: TokenStream,
+    input: TokenStream,
+    answer: TokenStream,
+}
+
 /// The component's exports, which exist only where they mean something.
-fn component(
-    world: &str,
-    interface: &TokenStream,
-    method: &TokenStream,
-    input: &TokenStream,
-    answer: &TokenStream,
-) -> TokenStream {
+fn component(exported: &Exported, is_judging: bool) -> TokenStream {
+    let Exported { world, interface, method, input, answer } = exported;
+    let (world, shared_judge, connect) = if is_judging {
+        let shared = quote!("assay:plugin/judge@0.1.0": ::assay_plugin::bindings::assay::plugin::judge,);
+        let import = quote!(::assay_plugin::bindings::assay::plugin::judge::complete);
+        (format!("judging-{world}"), shared, quote!(::assay_plugin::judge::connected(#import);))
+    } else {
+        ((*world).to_owned(), TokenStream::new(), TokenStream::new())
+    };
     // One document declares its package once.
     let package = "package assay:plugin@0.1.0;";
     let contract = format!("{package}\n{}", CONTRACT.map(|file| file.replacen(package, "", 1)).concat());
@@ -122,6 +155,7 @@ fn component(
                 with: {
                     "assay:plugin/types@0.1.0": ::assay_plugin::bindings::assay::plugin::types,
                     "assay:plugin/log@0.1.0": ::assay_plugin::bindings::assay::plugin::log,
+                    #shared_judge
                 },
             });
 
@@ -177,6 +211,7 @@ fn component(
 
             impl #interface::Guest for Plugin {
                 fn #method(config: String, items: Vec<#input>) -> Vec<Result<Vec<#answer>, PluginError>> {
+                    #connect
                     super::#method(&config, &items)
                 }
             }

@@ -23,6 +23,11 @@ use expand::{Kind, expand};
 /// `fn(Config) -> Result<State, Vec<Problem>>` that runs once a batch (the
 /// function then takes `&State`), `outputs = path` to a
 /// `fn(&State) -> Vec<Output>`.
+///
+/// With `batch` the function is `fn(&Config, &[Interaction]) -> Vec<answer>`
+/// and answers each item of a batch in its place. With `judging` it may ask a
+/// judge (`assay_plugin::judge`); `deterministic` is then `false` unless it is
+/// given.
 #[proc_macro_attribute]
 pub fn scorer(options: TokenStream, function: TokenStream) -> TokenStream {
     let (options, function) = (parse_macro_input!(options), parse_macro_input!(function));

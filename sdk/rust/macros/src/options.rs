@@ -16,6 +16,10 @@ pub struct Options {
     pub prepare: Option<Path>,
     pub outputs: Option<Path>,
     pub modes: Option<Vec<LitStr>>,
+    /// The function takes all items of a batch.
+    pub batch: bool,
+    /// The plugin asks a judge.
+    pub judging: bool,
 }
 
 impl Parse for Options {
@@ -23,8 +27,19 @@ impl Parse for Options {
         let mut options = Self::default();
         while !input.is_empty() {
             let key: Ident = input.parse()?;
+            let name = key.to_string();
+            let flag = match name.as_str() {
+                "batch" => Some(&mut options.batch),
+                "judging" => Some(&mut options.judging),
+                _ => None,
+            };
+            if let Some(flag) = flag {
+                *flag = true;
+                comma_or_end(input)?;
+                continue;
+            }
             input.parse::<Token![=]>()?;
-            match key.to_string().as_str() {
+            match name.as_str() {
                 "name" => options.name = Some(input.parse()?),
                 "title" => options.title = Some(input.parse()?),
                 "deterministic" => options.deterministic = Some(input.parse()?),
@@ -47,12 +62,17 @@ impl Parse for Options {
                 }
                 other => return Err(syn::Error::new(key.span(), format!("unknown option `{other}`"))),
             }
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
+            comma_or_end(input)?;
         }
         Ok(options)
     }
+}
+
+fn comma_or_end(input: ParseStream<'_>) -> syn::Result<()> {
+    if !input.is_empty() {
+        input.parse::<Token![,]>()?;
+    }
+    Ok(())
 }
 
 /// The variant of `Direction` that a word names.
