@@ -13,6 +13,7 @@ pub mod export;
 mod fault;
 pub mod http;
 pub mod ingest;
+pub mod judge;
 pub mod protocol;
 pub mod runner;
 pub mod sandbox;

@@ -227,7 +227,7 @@ async fn components_that_harm_are_refused_by_name_and_the_daemon_goes_on() {
     let cases = [
         ("http", importing("wasi:http/types@0.2.0"), "imports `wasi:http/types@0.2.0`: not allowed"),
         ("unknown", importing("acme:billing/pay@1.0.0"), "imports `acme:billing/pay@1.0.0`: not allowed"),
-        ("judge", importing("assay:plugin/judge@0.1.0"), "the judge is not granted"),
+        ("version", importing("assay:plugin/judge@0.9.0"), "does not know that interface or version"),
         (
             "spin",
             plugin_with("(func $spin (loop (br 0))) (start $spin)"),

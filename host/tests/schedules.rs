@@ -41,6 +41,7 @@ async fn setting(schedule: serde_json::Value, how: &str) -> Setting {
         Arc::new(clock.clone()),
         config,
         Vec::new(),
+        app.judges.clone(),
     );
     app.runner = runner.clone();
     let scheduler = Scheduler::new(app.store.clone(), runner, Arc::new(clock.clone()));

@@ -321,7 +321,7 @@ async fn asks_again_after_every_passing_status() {
 async fn a_status_that_stays_is_the_products_failure() {
     let model = Model::start(|_, _| async { status(500, "{\"error\":{\"message\":\"no\\nmemory\"}}") }).await;
     let error = model.client(json!({ "retries": 2 })).answer(&question()).await.expect_err("exhausted");
-    assert_eq!(error.to_string(), "target answered with status 500: no memory (after 3 attempts)");
+    assert_eq!(error.to_string(), "endpoint answered with status 500: no memory (after 3 attempts)");
     let (failure, attempts, partial) = product(error);
     assert_eq!(failure, Failure::Status { status: 500, message: "no memory".into() });
     assert_eq!((attempts, partial, model.requests()), (3, None, 3));
@@ -577,7 +577,7 @@ async fn a_first_byte_that_comes_late_is_a_timeout_and_asked_for_again() {
     let model = Model::start(|_, _| async { paced(400, [text("late"), finish(), done()]) }).await;
     let client = model.client(json!({ "first_byte_timeout_ms": 60, "retries": 1 }));
     let error = client.answer(&question()).await.expect_err("late");
-    assert_eq!(error.to_string(), "target timed out: no first byte within 60 ms (after 2 attempts)");
+    assert_eq!(error.to_string(), "endpoint timed out: no first byte within 60 ms (after 2 attempts)");
     assert_eq!(product(error).0, Failure::TimedOut { what: TimeLimit::FirstByte, limit_ms: 60 });
 }
 

@@ -14,8 +14,9 @@ use crate::toolchain::{TARGET, WasmToolchain};
 const BUILT_IN: [&str; 3] = ["behaviour", "structured", "text"];
 
 /// Folders of plugins that stand outside the workspace, as a user's would.
-const OUTSIDE: [&str; 4] = [
+const OUTSIDE: [&str; 5] = [
     "examples/final-number",
+    "tests/guests/asking",
     "tests/guests/empty-answer",
     "tests/guests/hostile",
     "tests/guests/repeated-question",

@@ -22,6 +22,7 @@ use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::Config;
 use crate::domain::clock::Clock;
 use crate::ingest::{Ingest, RuleError};
+use crate::judge::{JudgeError, Judges};
 use crate::protocol;
 use crate::runner::Runner;
 use crate::store::{Store, StoreError};
@@ -62,6 +63,9 @@ pub enum AppError {
     /// The rules for what comes in are at fault.
     #[error("the setting `ingest` is wrong: {0}")]
     Ingest(#[from] RuleError),
+    /// The judges are at fault.
+    #[error(transparent)]
+    Judges(#[from] JudgeError),
     /// The plugins are at fault.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
@@ -81,6 +85,8 @@ pub struct App {
     pub catalogue: Catalogue,
     /// The runs.
     pub runner: Runner,
+    /// The models that plugins may ask.
+    pub judges: Judges,
     /// What comes in from production.
     pub ingest: Ingest,
     /// What time it is.
@@ -146,6 +152,9 @@ fn worker_settings(config: &Config) -> io::Result<Settings> {
         deadline_base_ms: workers.deadline_base_ms,
         deadline_item_ms: workers.deadline_item_ms,
         deadline_max_ms: workers.deadline_max_ms,
+        judged_batches_max: workers.judged_batches_max,
+        judge_calls_per_item_max: workers.judge_calls_per_item_max,
+        judge_repairs_max: workers.judge_repairs_max,
     };
     Ok(settings)
 }
@@ -228,6 +237,7 @@ impl App {
         )?;
         catalogue.accept_bundled().await?;
         catalogue.scan().await?;
+        let judges = Judges::new(store.clone(), Arc::clone(&clock), &config.judge, &config.ingest.redact)?;
         let runner = Runner::new(
             store.clone(),
             catalogue.clone(),
@@ -235,8 +245,9 @@ impl App {
             Arc::clone(&clock),
             config.runner.clone(),
             config.behaviour.extractors.clone(),
+            judges.clone(),
         );
         let ingest = Ingest::start(store.clone(), Arc::clone(&clock), config.ingest.clone())?;
-        Ok(Self { store, workers, catalogue, runner, ingest, clock, _lock: lock })
+        Ok(Self { store, workers, catalogue, runner, judges, ingest, clock, _lock: lock })
     }
 }

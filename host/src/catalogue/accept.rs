@@ -77,17 +77,29 @@ impl Catalogue {
                 Rejected::Descriptor(format!("the configuration's schema is wrong: {reason}"))
             })?;
         shared.workers.configure(&artifact, "{}").await.map_err(failed("configure"))?.ok();
-        let call = || ScorerCall { plugin: Arc::clone(&artifact), config: "{}".into() };
-        if descriptor.capabilities.contains(&Capability::Score) {
-            let outcome =
-                shared.workers.score(Arc::new([]), vec![call()]).await.map_err(failed("score-batch"))?;
-            for answer in outcome {
-                answer.map_err(failed("score-batch"))?;
+        let call = |capability| ScorerCall {
+            plugin: Arc::clone(&artifact),
+            capability,
+            config: "{}".into(),
+            judge: None,
+        };
+        for (capability, function) in
+            [(Capability::Score, "score-batch"), (Capability::Label, "classify-batch")]
+        {
+            if descriptor.capabilities.contains(&capability) {
+                let calls = vec![call(capability)];
+                let outcome = shared.workers.score(Arc::new([]), calls).await.map_err(failed(function))?;
+                for answer in outcome {
+                    answer.map_err(failed(function))?;
+                }
             }
         }
         if descriptor.capabilities.contains(&Capability::Signal) {
-            let outcome =
-                shared.workers.extract(Arc::new([]), vec![call()]).await.map_err(failed("extract-batch"))?;
+            let outcome = shared
+                .workers
+                .extract(Arc::new([]), vec![call(Capability::Signal)])
+                .await
+                .map_err(failed("extract-batch"))?;
             for answer in outcome {
                 answer.map_err(failed("extract-batch"))?;
             }
@@ -206,6 +218,7 @@ mod tests {
             config_schema_json: r#"{"type":"object"}"#.into(),
             batch_max: 1,
             capabilities: vec![Capability::Score],
+            judges: false,
         };
         assert_eq!(check_descriptor(&good), Ok(()));
         let wrong: [(&str, Descriptor); 5] = [

@@ -2,7 +2,7 @@
 //!
 //! A command prints for people, and JSON with `--json`. Exit codes: 0 done,
 //! 1 it failed, 2 wrong usage, file or configuration, 3 the run finished and
-//! missed what `--fail-under` asks.
+//! missed what `--fail-under` asks, or its replay differs.
 
 mod config;
 mod data;
@@ -12,6 +12,8 @@ mod import;
 mod plugin;
 mod progress;
 mod reference_set;
+mod replay;
+mod rubric;
 mod run;
 mod serve;
 mod table;
@@ -40,7 +42,7 @@ const MISSED: u8 = 3;
     name = "assay",
     version,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, \
-    3 the run finished and missed --fail-under."
+    3 the run finished and missed --fail-under, or its replay differs."
 )]
 struct Cli {
     #[command(flatten)]
@@ -69,6 +71,11 @@ enum Command {
     Serve(serve::Serve),
     /// Run an evaluation from a file, without a daemon
     Run(run::Run),
+    /// Score a run again from what was kept of it, asking no model
+    Replay(replay::Replay),
+    /// Check and try rubrics
+    #[command(subcommand)]
+    Rubric(rubric::Rubric),
     /// Show the whole way once, with example data, and serve the result
     Demo(demo::Demo),
     /// List, inspect and change plugins
@@ -203,6 +210,8 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
         match cli.command {
             Command::Serve(command) => serve::run(context, command).await,
             Command::Run(command) => run::run(context, command).await,
+            Command::Replay(command) => replay::run(context, command).await,
+            Command::Rubric(command) => rubric::run(context, command).await,
             Command::Demo(command) => demo::run(context, command).await,
             Command::Plugin(command) => plugin::run(context, command).await,
             Command::Token(command) => token::run(context, command).await,

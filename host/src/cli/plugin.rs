@@ -66,6 +66,7 @@ struct Shown {
     digest: Digest,
     capabilities: Vec<Capability>,
     deterministic: bool,
+    judges: bool,
     batch_max: u32,
     size_bytes: u64,
     accepted_at: Timestamp,
@@ -82,8 +83,16 @@ struct Change {
 
 impl From<StoredPlugin> for Shown {
     fn from(stored: StoredPlugin) -> Self {
-        let Descriptor { name, version, title, deterministic, config_schema_json, batch_max, capabilities } =
-            stored.descriptor;
+        let Descriptor {
+            name,
+            version,
+            title,
+            deterministic,
+            config_schema_json,
+            batch_max,
+            capabilities,
+            judges,
+        } = stored.descriptor;
         Self {
             name,
             version,
@@ -91,6 +100,7 @@ impl From<StoredPlugin> for Shown {
             digest: stored.digest,
             capabilities,
             deterministic,
+            judges,
             batch_max,
             size_bytes: stored.size_bytes,
             accepted_at: stored.accepted_at,
@@ -175,6 +185,7 @@ async fn inspect(context: &Context, name: String) -> Result<(), Failure> {
         println!("digest         {}", shown.digest);
         println!("gives          {:?}", shown.capabilities);
         println!("deterministic  {}", shown.deterministic);
+        println!("asks a judge   {}", shown.judges);
         println!("batch          up to {} items", shown.batch_max);
         println!("size           {} KiB", shown.size_bytes >> 10);
         println!("accepted       {}", shown.accepted_at);

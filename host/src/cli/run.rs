@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure, MISSED, progress, table, wrong};
 use crate::app::{App, ImportError, import_reference_set};
@@ -19,6 +19,7 @@ use crate::domain::ids::EvaluationId;
 use crate::domain::run::RunState;
 use crate::domain::source::{ReferenceSource, Source};
 use crate::domain::target::Target;
+use crate::runner::{FailureModes, RunResult};
 
 #[derive(Args)]
 pub struct Run {
@@ -35,7 +36,10 @@ pub struct Run {
 struct RunFile {
     name: String,
     data: Data,
+    #[serde(default)]
     scorers: Vec<FileScorer>,
+    #[serde(default)]
+    classifiers: Vec<FileScorer>,
     #[serde(default)]
     completion: Option<CompletionPolicy>,
 }
@@ -68,6 +72,15 @@ struct FileScorer {
     config: Option<serde_json::Value>,
 }
 
+/// What the command prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    result: &'a RunResult,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_modes: Option<&'a FailureModes>,
+}
+
 pub async fn run(context: Context, command: Run) -> Result<(), Failure> {
     let text = std::fs::read_to_string(&command.file)
         .map_err(|error| wrong(format!("failed to read `{}`: {error}", command.file.display())))?;
@@ -86,6 +99,10 @@ pub async fn run(context: Context, command: Run) -> Result<(), Failure> {
     for scorer in file.scorers {
         scorers.push(ready_scorer(&app, beside, scorer).await?);
     }
+    let mut classifiers = Vec::new();
+    for classifier in file.classifiers {
+        classifiers.push(ready_scorer(&app, beside, classifier).await?);
+    }
     let source = Source::ReferenceSet(ReferenceSource {
         reference_set: file.name.clone(),
         version: Some(set),
@@ -93,7 +110,8 @@ pub async fn run(context: Context, command: Run) -> Result<(), Failure> {
         target: file.data.target,
         trials: file.data.trials.unwrap_or(1),
     });
-    let definition = Definition { name: file.name, source, scorers, completion: file.completion };
+    let definition =
+        Definition { name: file.name, source, scorers, classifiers, completion: file.completion };
     let problems = app.runner.check(&definition).await?;
     if !problems.is_empty() {
         let told: Vec<_> =
@@ -109,7 +127,16 @@ pub async fn run(context: Context, command: Run) -> Result<(), Failure> {
         other => return Err(anyhow::anyhow!("the run was {}", other.as_str()).into()),
     }
     let result = app.runner.result(run.id).await?;
-    context.print(&result, table::print_result)?;
+    let failed = match result.run.definition.classifiers[..] {
+        [] => None,
+        _ => Some(app.runner.failure_modes(run.id, None).await?),
+    };
+    context.print(&Printed { result: &result, failure_modes: failed.as_ref() }, |printed| {
+        table::print_result(printed.result);
+        if let Some(modes) = printed.failure_modes {
+            table::print_failure_modes(modes);
+        }
+    })?;
     if let (Some(mark), Some(completion)) = (command.fail_under, &result.completion) {
         let rate = completion.rate.unwrap_or(0.0);
         if completion.flagged {
@@ -160,7 +187,7 @@ async fn ready_scorer(app: &App, beside: &Path, scorer: FileScorer) -> Result<Sc
             };
             (plugin.descriptor.name, Some(plugin.digest))
         }
-        _ => return Err(wrong("a scorer has either `plugin` or `file`")),
+        _ => return Err(wrong("a scorer or classifier has either `plugin` or `file`")),
     };
     let config = scorer.config.unwrap_or_else(|| serde_json::json!({}));
     Ok(Scorer { plugin, digest, name: scorer.name, config })

@@ -3,7 +3,8 @@
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
-use crate::runner::{CompletionResult, RunResult};
+use crate::runner::{CompletionResult, FailureModes, RunResult, Share};
+use crate::stats::Interval;
 
 /// A table with these headings.
 pub fn table(headings: &[&str]) -> Table {
@@ -59,6 +60,37 @@ pub fn print_result(result: &RunResult) {
             let what = if row.cause.is_skip() { "skipped" } else { "failed" };
             println!("{}: {} {what}, {}: {}", scorer.name, row.count, row.cause.as_str(), row.example);
         }
+    }
+}
+
+/// Prints how a run's answers failed.
+pub fn print_failure_modes(found: &FailureModes) {
+    for group in &found.groups {
+        let mut modes = table(&["failure mode", "failures", "of failures", "of answers", "classifier"]);
+        for mode in &group.modes {
+            modes.add_row([
+                mode.failure_mode.clone(),
+                mode.of_failures.n.to_string(),
+                share(&mode.of_failures),
+                share(&mode.of_answers),
+                mode.classifier.clone().unwrap_or_default(),
+            ]);
+        }
+        align_right(&mut modes, 1..4);
+        if let Some(name) = &group.group {
+            println!("{name}: {} failures of {} answers", group.failures.n, group.answers);
+        }
+        println!("{modes}");
+    }
+}
+
+fn share(found: &Share) -> String {
+    let Some(value) = found.share else { return "–".into() };
+    match found.interval {
+        Some(Interval { low, high }) => {
+            format!("{:.1} % ({:.1} – {:.1})", 100.0 * value, 100.0 * low, 100.0 * high)
+        }
+        None => format!("{:.1} % (too few)", 100.0 * value),
     }
 }
 

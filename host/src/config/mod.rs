@@ -5,6 +5,7 @@
 
 mod export;
 mod ingest;
+mod judge;
 mod retention;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use export::{Export, OtlpExport};
 pub use ingest::{Behaviour, ClassRule, Ingest, RedactedField, RedactionRule};
+pub use judge::{Judge, JudgeApi, Price, Profile, StructuredOutput};
 pub use retention::Retention;
 
 /// All settings, with their defaults.
@@ -41,6 +43,8 @@ pub struct Config {
     pub ingest: Ingest,
     /// What is read from users' behaviour.
     pub behaviour: Behaviour,
+    /// The models that plugins may ask.
+    pub judge: Judge,
     /// How long what production sent is kept.
     pub retention: Retention,
     /// What is sent to other systems.
@@ -111,6 +115,12 @@ pub struct Workers {
     pub deadline_item_ms: u32,
     /// The longest deadline of a batch, in milliseconds.
     pub deadline_max_ms: u32,
+    /// Batches of one worker that may wait for a judge at once.
+    pub judged_batches_max: u32,
+    /// Calls of a judge that a batch may ask for, times its items.
+    pub judge_calls_per_item_max: u32,
+    /// How often a judge is asked again whose reply does not fit the schema.
+    pub judge_repairs_max: u32,
 }
 
 /// Settings of runs.
@@ -163,6 +173,7 @@ impl Default for Config {
             runner: Runner::default(),
             ingest: Ingest::default(),
             behaviour: Behaviour::default(),
+            judge: Judge::default(),
             retention: Retention::default(),
             export: Export::default(),
             log: Log::default(),
@@ -205,6 +216,9 @@ impl Default for Workers {
             deadline_base_ms: 500,
             deadline_item_ms: 2,
             deadline_max_ms: 10_000,
+            judged_batches_max: 4,
+            judge_calls_per_item_max: 32,
+            judge_repairs_max: 2,
         }
     }
 }
@@ -323,6 +337,12 @@ impl Config {
         if workers.deadline_base_ms == 0 || workers.deadline_max_ms < workers.deadline_base_ms {
             return wrong("workers.deadline_base_ms", "at least 1, and not over `deadline_max_ms`");
         }
+        if !(1..=64).contains(&workers.judged_batches_max) {
+            return wrong("workers.judged_batches_max", "1 to 64");
+        }
+        if workers.judge_calls_per_item_max == 0 || workers.judge_repairs_max > 10 {
+            return wrong("workers.judge_calls_per_item_max", "at least 1; `judge_repairs_max` at most 10");
+        }
         if self.http.connections_max == 0 || self.http.header_timeout_s == 0 {
             return wrong("http.connections_max", "at least 1, as is `http.header_timeout_s`");
         }
@@ -353,6 +373,7 @@ impl Config {
         if !(0.0..=1.0).contains(&self.runner.undetermined_share_max) {
             return wrong("runner.undetermined_share_max", "0 to 1");
         }
+        self.judge.check()?;
         self.export.check()?;
         self.retention.check()
     }

@@ -21,6 +21,10 @@ pub struct Retention {
     /// on; its figures stay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs_days: Option<u32>,
+    /// Transcripts of judges, from when they were asked on. A reply that is gone
+    /// serves no more from the cache, and its run cannot be replayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transcripts_days: Option<u32>,
 }
 
 impl Retention {
@@ -30,6 +34,7 @@ impl Retention {
             ("retention.events_days", self.events_days),
             ("retention.signals_days", self.signals_days),
             ("retention.runs_days", self.runs_days),
+            ("retention.transcripts_days", self.transcripts_days),
         ];
         for (key, days) in settings {
             if days == Some(0) {

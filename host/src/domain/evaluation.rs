@@ -48,14 +48,17 @@ pub struct Definition {
     /// The items and their answers.
     pub source: Source,
     /// The plugins that score.
-    #[schema(min_items = 1)]
+    #[serde(default)]
     pub scorers: Vec<Scorer>,
+    /// The plugins that say how an answer fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classifiers: Vec<Scorer>,
     /// What counts as correct; without it there is no completion rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion: Option<CompletionPolicy>,
 }
 
-/// A plugin with its configuration.
+/// A plugin with its configuration: a scorer, a classifier or an extractor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scorer {
@@ -254,23 +257,36 @@ impl Definition {
         if self.name.trim().is_empty() || self.name.len() > 200 {
             add("/name".into(), "a name has 1 to 200 characters".into());
         }
-        if self.scorers.is_empty() {
-            add("/scorers".into(), "at least one scorer is needed".into());
+        if self.scorers.is_empty() && self.classifiers.is_empty() {
+            add("/scorers".into(), "at least one scorer or classifier is needed".into());
         }
-        for (index, scorer) in self.scorers.iter().enumerate() {
-            if scorer.name().contains('.') || scorer.name().is_empty() {
-                add(format!("/scorers/{index}/name"), "a scorer's name is not empty and has no dot".into());
+        let mut names = Vec::new();
+        for (place, plugin) in self.plugins() {
+            let name = plugin.name();
+            if name.contains('.') || name.is_empty() {
+                add(format!("{place}/name"), "a plugin's name here is not empty and has no dot".into());
             }
-            if self.scorers[..index].iter().any(|other| other.name() == scorer.name()) {
-                let message =
-                    format!("`{}` is the name of two scorers: give one of them another", scorer.name());
-                add(format!("/scorers/{index}/name"), message);
+            if names.contains(&name) {
+                add(
+                    format!("{place}/name"),
+                    format!("`{name}` is the name of two: give one of them another"),
+                );
             }
+            names.push(name);
         }
         for (place, message) in self.source.problems() {
             add(format!("/source{place}"), message);
         }
         problems
+    }
+
+    /// Its scorers and then its classifiers, each with its JSON Pointer.
+    pub fn plugins(&self) -> impl Iterator<Item = (String, &Scorer)> {
+        let placed = |list: &'static str, plugins: &'_ [Scorer]| {
+            (0..plugins.len()).map(move |index| format!("/{list}/{index}")).collect::<Vec<_>>()
+        };
+        let places = [placed("scorers", &self.scorers), placed("classifiers", &self.classifiers)].concat();
+        places.into_iter().zip(self.scorers.iter().chain(&self.classifiers))
     }
 
     /// Digest of the definition's meaning.

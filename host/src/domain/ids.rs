@@ -100,6 +100,12 @@ id!(
     "reference set"
 );
 
+id!(
+    /// Names a call of a judge.
+    TranscriptId,
+    "transcript"
+);
+
 impl InteractionId {
     /// The one id of the interaction whose root is a span. Interactions of one
     /// trace share their first eight bytes, so that they are found together.

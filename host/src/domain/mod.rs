@@ -9,6 +9,7 @@ pub mod digest;
 pub mod evaluation;
 pub mod ids;
 pub mod interaction;
+pub mod judge;
 pub mod latency;
 pub mod plugin;
 pub mod production;

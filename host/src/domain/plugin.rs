@@ -51,6 +51,9 @@ pub struct Descriptor {
     pub batch_max: u32,
     /// What the component exports.
     pub capabilities: Vec<Capability>,
+    /// Whether it asks a judge.
+    #[serde(default)]
+    pub judges: bool,
 }
 
 /// What an output's value may be.

@@ -6,7 +6,7 @@ use super::clock::Timestamp;
 use super::digest::Digest;
 use super::evaluation::Definition;
 use super::ids::{EvaluationId, RunId};
-use super::plugin::Output;
+use super::plugin::{Capability, Output};
 
 /// A stored run.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -26,7 +26,7 @@ pub struct Run {
     pub definition: Definition,
     /// Version of the reference set; known once it has started.
     pub reference_set_version: Option<u32>,
-    /// The scorers as they were pinned; known once it has started.
+    /// The scorers and classifiers as they were pinned; known once it has started.
     pub scorers: Vec<RunScorer>,
     /// Items and how many of them are done.
     pub progress: Progress,
@@ -129,4 +129,11 @@ pub struct RunScorer {
     pub config: serde_json::Value,
     /// What it gives.
     pub outputs: Vec<Output>,
+}
+
+impl RunScorer {
+    /// Whether its outputs are failure modes, with the confidence as value.
+    pub fn is_classifier(&self) -> bool {
+        self.outputs.iter().any(|output| output.capability == Capability::Label)
+    }
 }

@@ -24,6 +24,7 @@ mod router;
 mod runs;
 mod signals;
 mod status;
+mod transcripts;
 mod users;
 
 use std::net::SocketAddr;

@@ -16,7 +16,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::Problem;
 use super::{
     Api, auth, cache, document, evaluations, histograms, idempotency, instrumentation, interactions, latency,
-    otlp, plugins, reference_sets, runs, signals, status, users,
+    otlp, plugins, reference_sets, runs, signals, status, transcripts, users,
 };
 
 #[derive(OpenApi)]
@@ -44,6 +44,8 @@ fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
         .routes(routes!(runs::result))
+        .routes(routes!(runs::failure_modes))
+        .routes(routes!(runs::replay))
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::items))
         .routes(routes!(runs::events))
@@ -60,6 +62,8 @@ fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(interactions::list))
         .routes(routes!(interactions::get))
         .routes(routes!(interactions::evaluations))
+        .routes(routes!(transcripts::get))
+        .routes(routes!(transcripts::judges))
         .routes(routes!(users::delete))
         .routes(routes!(signals::signals))
         .routes(routes!(instrumentation::instrumentation))

@@ -21,7 +21,7 @@ use crate::domain::ids::{EvaluationId, RunId};
 use crate::domain::plugin::Cause;
 use crate::domain::run::{Progress, Run, RunState};
 use crate::domain::source::Source;
-use crate::runner::{NamedScore, NamedUnscored, RunResult, named};
+use crate::runner::{FailureModes, FailuresBy, NamedScore, NamedUnscored, Replay, RunResult, named};
 use crate::store::{ItemFilter, ItemRow, RunFilter};
 
 const PAGE_DEFAULT: u32 = 50;
@@ -191,6 +191,40 @@ pub async fn get(State(api): State<Api>, Path(id): Path<RunId>) -> Result<Json<R
     responses((status = 200, body = RunResult), (status = 404, body = Problem)))]
 pub async fn result(State(api): State<Api>, Path(id): Path<RunId>) -> Result<Json<RunResult>, Problem> {
     Ok(Json(api.app.runner.result(id).await?))
+}
+
+/// How failures are grouped.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct FailureQuery {
+    /// `class`, `template` or `day`; not grouped where it is missing.
+    #[param(inline)]
+    by: Option<FailuresBy>,
+}
+
+/// Get how a run's answers failed
+///
+/// A distribution over the failure modes that classifiers named, with intervals.
+/// Failures that none of them knows are `unclassified`.
+#[utoipa::path(get, path = "/v1/runs/{id}/failure-modes", tag = "runs",
+    params(("id" = RunId, Path), FailureQuery),
+    responses((status = 200, body = FailureModes), (status = 400, body = Problem), (status = 404, body = Problem)))]
+pub async fn failure_modes(
+    State(api): State<Api>,
+    Path(id): Path<RunId>,
+    Query(query): Query<FailureQuery>,
+) -> Result<Json<FailureModes>, Problem> {
+    Ok(Json(api.app.runner.failure_modes(id, query.by).await?))
+}
+
+/// Score a run again from what was kept of it
+///
+/// No model is asked: stored answers, stored replies of judges, the pinned builds.
+/// Answers what differs; nothing is changed.
+#[utoipa::path(post, path = "/v1/runs/{id}/replay", tag = "runs", params(("id" = RunId, Path)),
+    responses((status = 200, body = Replay), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub async fn replay(State(api): State<Api>, Path(id): Path<RunId>) -> Result<Json<Replay>, Problem> {
+    Ok(Json(api.app.runner.replay(id).await?))
 }
 
 /// Cancel a run

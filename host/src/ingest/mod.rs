@@ -21,12 +21,11 @@ use crate::domain::production::{Event, ProductionInteraction};
 use crate::store::{Arrival, ArrivalRules, Kept, NewInteraction, Store, StoreError, TraceWaits};
 
 pub use native::{Lines, Rejected, event_of, interaction_of, read_events, read_interactions};
-pub use redaction::RuleError;
+pub use redaction::{Redactor, RuleError};
 pub use traces::names_user;
 
 use classes::Classifier;
 use queue::Queue;
-use redaction::Redactor;
 
 /// Microseconds of a second.
 const SECOND_US: i64 = 1_000_000;

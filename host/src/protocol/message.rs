@@ -5,11 +5,16 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::confinement::MissingBoundary;
-use crate::domain::plugin::{Descriptor, Output, PluginError, Problem, Score, Signal, Unscored};
+use crate::domain::judge::{JudgeAnswer, JudgeRequest};
+use crate::domain::plugin::{Capability, Descriptor, Output, PluginError, Problem, Score, Signal, Unscored};
 
 /// Correlates a reply with its task; chosen by the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JobId(pub u64);
+
+/// Correlates a judge's replies with what a plugin asked; chosen by the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AskId(pub u64);
 
 /// A plugin that this worker was given; chosen by the daemon, valid for one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +46,12 @@ pub struct Limits {
     pub deadline_item_ms: u32,
     /// The longest deadline of a batch, in milliseconds.
     pub deadline_max_ms: u32,
+    /// Batches of one worker that may wait for a judge at once.
+    pub judged_batches_max: u32,
+    /// Calls of a judge that a batch may ask for, times its items.
+    pub judge_calls_per_item_max: u32,
+    /// How often a judge is asked again whose reply does not fit the schema.
+    pub judge_repairs_max: u32,
 }
 
 impl Default for Limits {
@@ -57,11 +68,19 @@ impl Default for Limits {
             deadline_base_ms: 500,
             deadline_item_ms: 2,
             deadline_max_ms: 10_000,
+            judged_batches_max: 4,
+            judge_calls_per_item_max: 32,
+            judge_repairs_max: 2,
         }
     }
 }
 
 impl Limits {
+    /// Calls of a judge that a batch may ask for.
+    pub fn judge_calls_max(&self, items: usize) -> usize {
+        items.max(1).saturating_mul(self.judge_calls_per_item_max as usize)
+    }
+
     /// The deadline of a batch, in milliseconds.
     pub fn deadline_ms(&self, items: usize) -> u32 {
         let items = u32::try_from(items).unwrap_or(u32::MAX);
@@ -84,6 +103,8 @@ pub enum ToWorker<'a> {
     Unload(PluginSlot),
     /// Work, answered by one `Started` and one `Finished`.
     Do(JobId, Task<'a>),
+    /// What the judge said: one answer for each request of an `Asked`.
+    Judged(AskId, Vec<JudgeAnswer>),
 }
 
 /// One piece of work.
@@ -105,7 +126,16 @@ pub enum Task<'a> {
         /// JSON text.
         config: String,
     },
-    /// Score each item with each call's plugin.
+    /// Score or classify each item with a plugin that may ask a judge. It has a
+    /// thread of its own, because a judge takes its time: such jobs end in any
+    /// order.
+    Judge {
+        /// The items.
+        items: Cow<'a, [JobItem]>,
+        /// The plugin.
+        call: Call,
+    },
+    /// Score or classify each item with each call's plugin.
     Score {
         /// The items, decoded once for all calls.
         items: Cow<'a, [JobItem]>,
@@ -165,11 +195,13 @@ pub struct JobEvent {
     pub value_json: Option<String>,
 }
 
-/// One scorer or extractor of a batch.
+/// One scorer, classifier or extractor of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// Which plugin.
     pub plugin: PluginSlot,
+    /// Which of its functions.
+    pub capability: Capability,
     /// Its configuration: JSON text.
     pub config: String,
 }
@@ -187,8 +219,10 @@ pub enum FromWorker {
     },
     /// The job left the queue. A worker that dies after this died of this job.
     Started(JobId),
-    /// What a plugin logged or printed in a call.
-    Logged(PluginSlot, Vec<LogLine>),
+    /// What a plugin logged or printed in a call of a job.
+    Logged(JobId, PluginSlot, Vec<LogLine>),
+    /// A judged job asks; it goes on when all is answered.
+    Asked(JobId, AskId, Vec<JudgeRequest>),
     /// The job's end.
     Finished(JobId, Reply),
     /// The answer to `Compile`. An artifact comes as a descriptor.
@@ -204,7 +238,7 @@ pub enum Reply {
     Configured(Result<Result<Vec<Output>, Vec<Problem>>, BatchFailure>),
     /// To `Validate`: what is wrong with the configuration, or with the schema.
     Validated(Result<Vec<Problem>, String>),
-    /// To `Score`: one entry for each call, in order. A list has one answer
+    /// To `Score` and `Judge`: one entry for each call, in order. A list has one answer
     /// for each item.
     Scored(Vec<Result<Vec<ItemAnswer>, BatchFailure>>),
     /// To `Extract`: one entry for each call, in order. A list has one answer
@@ -212,7 +246,8 @@ pub enum Reply {
     Extracted(Vec<Result<Vec<SessionAnswer>, BatchFailure>>),
 }
 
-/// A plugin's answer for one item.
+/// A plugin's answer for one item. A failure mode that a classifier names is a
+/// score too: its output is the mode, its value the confidence.
 pub type ItemAnswer = Result<Vec<Score>, PluginError>;
 
 /// A plugin's answer for one session.

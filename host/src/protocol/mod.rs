@@ -9,6 +9,6 @@ mod message;
 
 pub use frame::{Connection, FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter};
 pub use message::{
-    BatchFailure, Call, FromWorker, ItemAnswer, JobEvent, JobId, JobItem, JobSession, Limits, LogLine,
+    AskId, BatchFailure, Call, FromWorker, ItemAnswer, JobEvent, JobId, JobItem, JobSession, Limits, LogLine,
     LoggedLevel, PluginSlot, Reply, SessionAnswer, Task, ToWorker,
 };

@@ -1,23 +1,39 @@
 //! Batches: how what there is to do is cut into them, and the places of those
 //! that are under way.
 
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::Runner;
 use crate::config;
 
-/// A batch's place among those under way; free again when dropped.
-pub struct Place(Runner);
+/// A batch's place among those under way; free again when the last clone is
+/// dropped.
+#[derive(Clone)]
+pub struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.shared.batches.add_permits(1);
-    }
+/// Which places a batch takes. Those that wait for a judge do not keep the
+/// others out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It keeps a worker busy.
+    Plain,
+    /// It mostly waits.
+    Judged,
 }
 
 impl Runner {
     /// Waits for a place. They bound the batches over all runs, and so the memory.
-    pub(super) async fn place(&self) -> Place {
-        self.shared.batches.acquire().await.expect("the semaphore is never closed").forget();
-        Place(self.clone())
+    pub(super) async fn place(&self, kind: Kind) -> Place {
+        let places = match kind {
+            Kind::Plain => &self.shared.batches,
+            Kind::Judged => &self.shared.judged_batches,
+        };
+        let permit = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
+        Place { _permit: Arc::new(permit) }
     }
 }
 

@@ -95,10 +95,10 @@ impl Bisect<'_> {
         &self,
         items: Arc<[T]>,
         calls: &[ScorerCall],
-        poison: &[Poison],
+        poison: &[&Poison],
         place: Place,
     ) -> Vec<Vec<Fate<T::Answer>>> {
-        let healthy: Vec<_> = (0..calls.len()).filter(|call| !self.is_unhealthy(&poison[*call])).collect();
+        let healthy: Vec<_> = (0..calls.len()).filter(|call| !self.is_unhealthy(poison[*call])).collect();
         let mut results: Vec<Option<Vec<Fate<T::Answer>>>> = vec![None; calls.len()];
         let mut failed = Vec::new();
         if !healthy.is_empty() {
@@ -123,7 +123,7 @@ impl Bisect<'_> {
             drop(place);
             let stay = self.quarantine.enter(self.quarantined).await;
             for (call, failure) in failed {
-                let scorer = (&calls[call], &poison[call], &stay);
+                let scorer = (&calls[call], poison[call], &stay);
                 results[call] = Some(match failure {
                     Some(failure) => self.split(&items, scorer, failure).await,
                     None => self.attempt(&items, scorer).await,

@@ -8,20 +8,20 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
-use super::batches::{self, Place};
+use super::batch_work::{BatchWork, size};
+use super::batches::{self, Kind, Place};
 use super::bisect::Poison;
+use super::judging::Judging;
 use super::outcome;
 use super::prepare::{ReadyPlugin, ReadyPolicy, ready_policy};
 use super::{Runner, RunnerError};
 use crate::domain::completion::Presence;
 use crate::domain::ids::RunId;
-use crate::domain::plugin::{Cause, Unscored};
 use crate::domain::run::{Progress, Run, RunState};
 use crate::domain::source::Source;
-use crate::protocol::JobItem;
+use crate::judge::Replies;
 use crate::store::{AnswerOutcome, BatchItem, RowRange, RunInput, ScorerOutcomes, StoreError};
 use crate::targets::TargetClient;
-use crate::workers::ScorerCall;
 
 /// Between two looks for what came in, of a run that follows production.
 const FOLLOW_AGAIN: Duration = Duration::from_millis(200);
@@ -31,14 +31,22 @@ const NOTE_SEEN_AFTER: i64 = 50_000;
 /// What every batch of a run needs.
 struct Context {
     run: RunId,
+    /// Scorers, then classifiers.
     scorers: Vec<ReadyPlugin>,
-    calls: Vec<ScorerCall>,
     rows: Arc<[i64]>,
     policy: Option<ReadyPolicy>,
     poison: Vec<Poison>,
     /// Batches in quarantine.
     quarantined: AtomicUsize,
     target: Option<TargetClient>,
+    judging: Judging,
+}
+
+impl Context {
+    /// Which places the batches take.
+    fn kind(&self) -> Kind {
+        if self.scorers.iter().any(|ready| ready.judges) { Kind::Judged } else { Kind::Plain }
+    }
 }
 
 impl Runner {
@@ -47,7 +55,7 @@ impl Runner {
     pub(super) async fn execute_to_the_end(&self, id: RunId, cancel: CancellationToken) {
         let result = tokio::select! {
             () = cancel.cancelled() => return,
-            result = self.execute(id) => result,
+            result = self.execute(id, cancel.clone()) => result,
         };
         let finished_at = self.shared.clock.now();
         let ended = match result {
@@ -65,16 +73,20 @@ impl Runner {
         }
     }
 
-    async fn execute(&self, id: RunId) -> Result<crate::domain::clock::Timestamp, RunnerError> {
+    async fn execute(
+        &self,
+        id: RunId,
+        cancel: CancellationToken,
+    ) -> Result<crate::domain::clock::Timestamp, RunnerError> {
         let run = self.shared.store.run_get(id).await?;
         let turn = self.turn(run.evaluation);
         let _turn = turn.lock().await;
         let (started_at, context, mut answers, mut progress) = match run.state {
             RunState::Running { started_at } => {
-                let (context, answers) = self.pick_up(&run).await?;
+                let (context, answers) = self.pick_up(&run, cancel).await?;
                 (started_at, context, answers, run.progress)
             }
-            _ => self.begin(&run).await?,
+            _ => self.begin(&run, cancel).await?,
         };
         self.report(id, progress);
         tracing::info!(run.id = %id, total = progress.total, done = progress.done, "run goes on");
@@ -95,7 +107,7 @@ impl Runner {
                 // Taken before the task: one that is dropped unstarted gives it back too.
                 let place = loop {
                     tokio::select! {
-                        place = self.place() => break place,
+                        place = self.place(context.kind()) => break place,
                         Some(done) = batches.join_next() => self.count(id, &mut progress, done)?,
                     }
                 };
@@ -145,6 +157,7 @@ impl Runner {
     async fn begin(
         &self,
         run: &Run,
+        cancel: CancellationToken,
     ) -> Result<(crate::domain::clock::Timestamp, Context, Answers, Progress), RunnerError> {
         let (scorers, policy) = self.prepare(&run.definition).await?;
         let input = self.input(run).await?;
@@ -155,7 +168,7 @@ impl Runner {
         let start = || self.shared.store.run_start(run.id, input, pinned.clone(), total, started_at);
         let rows = self.persist(start).await?;
         let rows = rows.into_iter().map(|pinned| pinned.row).collect();
-        let context = self.context(run, scorers, policy, rows)?;
+        let context = self.context(run, scorers, policy, rows, cancel)?;
         Ok((started_at, context, answers, Progress { total, done: 0 }))
     }
 
@@ -179,7 +192,7 @@ impl Runner {
         }
     }
 
-    async fn pick_up(&self, run: &Run) -> Result<(Context, Answers), RunnerError> {
+    async fn pick_up(&self, run: &Run, cancel: CancellationToken) -> Result<(Context, Answers), RunnerError> {
         let (input, pinned) = self.shared.store.run_pinned(run.id).await?;
         let rows = pinned.iter().map(|pinned| pinned.row).collect();
         let mut scorers = Vec::new();
@@ -191,7 +204,7 @@ impl Runner {
             None => None,
         };
         let answers = Answers::new(run, input, self.shared.limits.batch_items_max);
-        Ok((self.context(run, scorers, policy, rows)?, answers))
+        Ok((self.context(run, scorers, policy, rows, cancel)?, answers))
     }
 
     fn context(
@@ -200,8 +213,8 @@ impl Runner {
         scorers: Vec<ReadyPlugin>,
         policy: Option<ReadyPolicy>,
         rows: Arc<[i64]>,
+        cancel: CancellationToken,
     ) -> Result<Context, RunnerError> {
-        let calls = scorers.iter().map(ReadyPlugin::call).collect();
         let poison = scorers.iter().map(|_| Poison::default()).collect();
         let target = match run.definition.source.target() {
             Some(target) => {
@@ -211,7 +224,13 @@ impl Runner {
             None => None,
         };
         let quarantined = AtomicUsize::new(0);
-        Ok(Context { run: run.id, scorers, calls, rows, policy, poison, quarantined, target })
+        let judging = Judging {
+            judges: self.shared.judges.clone(),
+            run: Some(run.id),
+            replies: Replies::CachedOrFresh,
+            cancel,
+        };
+        Ok(Context { run: run.id, scorers, rows, policy, poison, quarantined, target, judging })
     }
 
     /// Cuts what was taken into batches within every scorer's limits.
@@ -238,32 +257,18 @@ impl Runner {
     }
 
     async fn score(&self, context: &Context, batch: Vec<BatchItem>, place: Place) -> Vec<AnswerOutcome> {
-        let mut outcomes = Vec::with_capacity(batch.len());
-        let mut jobs = Vec::new();
-        let mut waiting = Vec::new();
-        for item in batch {
-            let presence = item
-                .answer
-                .as_ref()
-                .map(|(_, present)| if *present { Presence::Given } else { Presence::Missing });
-            match self.not_for_plugins(&item) {
-                Some(why) => {
-                    let scorers: Vec<_> =
-                        context.scorers.iter().map(|_| ScorerOutcomes::Unscored(why.clone())).collect();
-                    outcomes.push(finish(context, &item, presence, scorers));
-                }
-                None => {
-                    let answer = item.answer.as_ref().map(|(answer, _)| answer.clone()).unwrap_or_default();
-                    jobs.push(JobItem { id: item.key.clone(), item: item.payload.clone(), answer });
-                    waiting.push((item, presence));
-                }
-            }
-        }
-        if !jobs.is_empty() {
-            let bisect = self.bisect(&context.quarantined);
-            let results = bisect.answer::<JobItem>(jobs.into(), &context.calls, &context.poison, place).await;
-            let mut columns: Vec<_> = results.into_iter().map(Vec::into_iter).collect();
-            for (item, presence) in waiting {
+        let work = BatchWork {
+            scorers: &context.scorers,
+            poison: &context.poison,
+            quarantined: &context.quarantined,
+            judging: &context.judging,
+            rows: Some(&context.rows),
+        };
+        let fates = self.answers(&work, &batch, place).await;
+        let mut columns: Vec<_> = fates.into_iter().map(Vec::into_iter).collect();
+        batch
+            .iter()
+            .map(|item| {
                 let scorers = columns
                     .iter_mut()
                     .zip(&context.scorers)
@@ -272,39 +277,15 @@ impl Runner {
                         outcome::check(fate, &ready.pinned.outputs)
                     })
                     .collect();
-                outcomes.push(finish(context, &item, presence, scorers));
-            }
-        }
-        outcomes
-    }
-
-    /// Why an item is not given to any plugin.
-    fn not_for_plugins(&self, item: &BatchItem) -> Option<Unscored> {
-        let limit = self.shared.limits.batch_bytes_max;
-        match &item.answer {
-            None => Some(Unscored { cause: Cause::NoAnswer, message: "no answer is recorded".into() }),
-            Some((_, false)) => {
-                Some(Unscored { cause: Cause::NoAnswer, message: "the product gave no answer".into() })
-            }
-            Some(_) if size(item) > limit => {
-                let message = format!("the item has {} bytes, over the limit of {limit}", size(item));
-                Some(Unscored { cause: Cause::TooLarge, message })
-            }
-            Some(_) => None,
-        }
+                finish(context, item, scorers)
+            })
+            .collect()
     }
 }
 
-fn size(item: &BatchItem) -> usize {
-    item.payload.len() + item.answer.as_ref().map_or(0, |(answer, _)| answer.len())
-}
-
-fn finish(
-    context: &Context,
-    item: &BatchItem,
-    presence: Option<Presence>,
-    scorers: Vec<ScorerOutcomes>,
-) -> AnswerOutcome {
+fn finish(context: &Context, item: &BatchItem, scorers: Vec<ScorerOutcomes>) -> AnswerOutcome {
+    let given = |present: bool| if present { Presence::Given } else { Presence::Missing };
+    let presence = item.answer.as_ref().map(|(_, present)| given(*present));
     let class = item.request_class.as_deref();
     let completion = outcome::completion(context.policy.as_ref(), class, presence, &scorers);
     AnswerOutcome { item: item.item, trial: item.trial, completion, probability: item.probability, scorers }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 
-use super::batches::{self, Place};
+use super::batches::{self, Kind, Place};
 use super::bisect::Poison;
 use super::outcome::{self, CheckedSignal};
 use super::prepare::ReadyPlugin;
@@ -67,7 +67,7 @@ impl Runner {
             }
             let place = loop {
                 tokio::select! {
-                    place = self.place() => break place,
+                    place = self.place(Kind::Plain) => break place,
                     Some(done) = under_way.next() => outcomes.extend(done),
                 }
             };
@@ -100,8 +100,7 @@ impl Runner {
             .map(|session| session.interactions.iter().map(|interaction| interaction.id.clone()).collect())
             .collect();
         let bisect = self.bisect(quarantined);
-        let mut fates =
-            bisect.answer(batch.into(), &[ready.call()], std::slice::from_ref(poison), place).await;
+        let mut fates = bisect.answer(batch.into(), &[ready.call()], &[poison], place).await;
         fates
             .remove(0)
             .into_iter()

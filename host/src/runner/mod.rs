@@ -6,19 +6,24 @@
 //! scorer) ends scored, failed with a cause, or skipped with a reason.
 
 mod answers;
+mod batch_work;
 mod batches;
 mod behaviour;
 mod bisect;
 mod execute;
 mod extract;
+mod failure_modes;
 mod fate;
 mod follow;
+mod judging;
 mod outcome;
 mod prepare;
 mod quarantine;
+mod replay;
 mod result;
 mod retention;
 mod signals;
+mod try_out;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,16 +38,20 @@ use crate::domain::clock::Clock;
 use crate::domain::evaluation::{Definition, DefinitionProblem, OverlapPolicy, Scorer};
 use crate::domain::ids::{EvaluationId, RunId};
 use crate::domain::run::{Progress, RunState, Trigger};
+use crate::judge::Judges;
 use crate::store::{NewRun, RunFilter, Store, StoreError};
 use crate::workers::Workers;
 
 pub use extract::{ReadyExtractor, SessionOutcome};
+pub use failure_modes::{FailureGroup, FailureModes, FailuresBy, ModeShare, Share};
 pub use fate::{EvaluationFate, Fate, NamedScore, NamedUnscored, named};
 pub use outcome::CheckedSignal;
+pub use replay::{Difference, Replay};
 pub use result::{ClassResult, CompletionResult, OutputResult, RunResult, ScorerResult};
 pub use signals::{
     DivergenceQuestion, DivergenceReport, GroupDivergence, SignalFigure, SignalReport, Verdict,
 };
+pub use try_out::Trial;
 
 /// Batches under way for each worker: one is scored, one is committed, one waits.
 const BATCHES_PER_WORKER: usize = 3;
@@ -85,7 +94,9 @@ struct Shared {
     workers: Workers,
     clock: Arc<dyn Clock>,
     limits: config::Runner,
-    batches: Semaphore,
+    batches: Arc<Semaphore>,
+    judged_batches: Arc<Semaphore>,
+    judges: Judges,
     quarantine: quarantine::Quarantine,
     open: Mutex<HashMap<RunId, Open>>,
     /// Runs of one evaluation go one after another, in the order of their making.
@@ -113,8 +124,11 @@ impl Runner {
         clock: Arc<dyn Clock>,
         limits: config::Runner,
         extractors: Vec<Scorer>,
+        judges: Judges,
     ) -> Self {
-        let batches = Semaphore::new(workers.count() * BATCHES_PER_WORKER);
+        let batches = Arc::new(Semaphore::new(workers.count() * BATCHES_PER_WORKER));
+        let judged = workers.count() * workers.limits().judged_batches_max as usize;
+        let judged_batches = Arc::new(Semaphore::new(judged));
         let quarantine = quarantine::Quarantine::new(workers.count(), limits.failing_time_share_max);
         let shared = Shared {
             store,
@@ -123,6 +137,8 @@ impl Runner {
             clock,
             limits,
             batches,
+            judged_batches,
+            judges,
             quarantine,
             open: Mutex::default(),
             extractors,

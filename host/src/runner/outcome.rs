@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use super::bisect::Fate;
 use super::prepare::ReadyPolicy;
 use crate::domain::completion::{Completion, Presence};
-use crate::domain::plugin::{self, Cause, Evidence, Output, PluginError, Score, Signal, Unscored, Value};
+use crate::domain::plugin::{
+    self, Capability, Cause, Evidence, Output, PluginError, Score, Signal, Unscored, Value,
+};
 use crate::protocol::{ItemAnswer, SessionAnswer};
 use crate::store::{ScoreRow, ScorerOutcomes};
 
@@ -74,6 +76,8 @@ fn check_scores(scores: Vec<Score>, outputs: &[Output]) -> Result<ScorerOutcomes
         rows.push(ScoreRow { output, value, category, detail });
     }
     let missing: Vec<_> = (0..outputs.len())
+        // A failure mode that is not named is no gap: the answer does not fail so.
+        .filter(|index| outputs[*index].capability != Capability::Label)
         .filter(|index| rows.iter().all(|row| row.output != *index))
         .map(|index| {
             let message = format!("the plugin gave no `{}` for this item", outputs[index].name);

@@ -8,7 +8,7 @@ use crate::catalogue::CONTRACT;
 use crate::domain::evaluation::{
     CompletionPolicy, Definition, DefinitionProblem, OutputRef, Scorer, find_output,
 };
-use crate::domain::plugin::{Capability, Output, OutputKind, Problem, shortened};
+use crate::domain::plugin::{Capability, Direction, Output, OutputKind, Problem, shortened};
 use crate::domain::run::RunScorer;
 use crate::protocol::BatchFailure;
 use crate::store::StoreError;
@@ -22,18 +22,27 @@ const OUTPUTS_BYTES_MAX: usize = 64 << 10;
 const PROBLEMS_MAX: usize = 100;
 const TOLD_BYTES_MAX: usize = 2 << 10;
 
-/// A scorer or an extractor that can run.
+/// A scorer, classifier or extractor that can run.
 #[derive(Debug, Clone)]
 pub(super) struct ReadyPlugin {
     pub pinned: RunScorer,
     pub artifact: Arc<Artifact>,
     pub config: Arc<str>,
     pub batch_max: u32,
+    /// Which of the plugin's functions is meant.
+    pub capability: Capability,
+    /// Whether it asks a judge.
+    pub judges: bool,
 }
 
 impl ReadyPlugin {
     pub(super) fn call(&self) -> ScorerCall {
-        ScorerCall { plugin: Arc::clone(&self.artifact), config: Arc::clone(&self.config) }
+        ScorerCall {
+            plugin: Arc::clone(&self.artifact),
+            capability: self.capability,
+            config: Arc::clone(&self.config),
+            judge: None,
+        }
     }
 }
 
@@ -62,10 +71,11 @@ impl Runner {
             });
         }
         let mut ready = Vec::new();
-        for (index, scorer) in definition.scorers.iter().enumerate() {
-            let place = format!("/scorers/{index}");
-            match self.prepare_plugin(scorer, Capability::Score, &place).await? {
-                Ok(scorer) => ready.push(scorer),
+        for (index, (place, plugin)) in definition.plugins().enumerate() {
+            let capability =
+                if index < definition.scorers.len() { Capability::Score } else { Capability::Label };
+            match self.prepare_plugin(plugin, capability, &place).await? {
+                Ok(plugin) => ready.push(plugin),
                 Err(found) => problems.extend(found),
             }
         }
@@ -128,6 +138,7 @@ impl Runner {
                 outputs.into_iter().filter(|output| output.capability == capability).collect::<Vec<_>>()
             }
         };
+        let outputs = if capability == Capability::Label { failure_modes(outputs) } else { outputs };
         if let Err(message) = check_outputs(&outputs) {
             return problem("/config", message);
         }
@@ -140,7 +151,14 @@ impl Runner {
             config: wanted.config.clone(),
             outputs,
         };
-        Ok(Ok(ReadyPlugin { pinned, artifact, config: config.into(), batch_max: descriptor.batch_max }))
+        Ok(Ok(ReadyPlugin {
+            pinned,
+            artifact,
+            config: config.into(),
+            batch_max: descriptor.batch_max,
+            capability,
+            judges: descriptor.judges,
+        }))
     }
 
     /// Loads what a run pinned when it started.
@@ -148,8 +166,37 @@ impl Runner {
         let plugin = self.shared.catalogue.find(&pinned.plugin, Some(pinned.digest)).await?;
         let artifact = self.shared.catalogue.artifact(pinned.digest).await?;
         let config = pinned.config.to_string().into();
-        Ok(ReadyPlugin { pinned, artifact, config, batch_max: plugin.descriptor.batch_max })
+        let capability = if pinned.is_classifier() { Capability::Label } else { Capability::Score };
+        let descriptor = plugin.descriptor;
+        Ok(ReadyPlugin {
+            pinned,
+            artifact,
+            config,
+            batch_max: descriptor.batch_max,
+            capability,
+            judges: descriptor.judges,
+        })
     }
+}
+
+/// Each failure mode as an output of its own: the confidence in it.
+fn failure_modes(declared: Vec<Output>) -> Vec<Output> {
+    declared
+        .into_iter()
+        .flat_map(|output| {
+            let modes = match output.kind {
+                OutputKind::Category(modes) => modes,
+                OutputKind::Number { .. } | OutputKind::Boolean => vec![output.name],
+            };
+            modes.into_iter().map(move |name| Output {
+                name,
+                capability: Capability::Label,
+                kind: OutputKind::Number { low: 0.0, high: 1.0 },
+                direction: Direction::LowerIsBetter,
+                description: output.description.clone(),
+            })
+        })
+        .collect()
 }
 
 /// Refuses a declaration that no answer could be held against.

@@ -14,10 +14,10 @@ use crate::domain::plugin::Cause;
 use crate::domain::run::Run;
 use crate::domain::slice::UNCLASSIFIED;
 use crate::stats::{Cluster, Interval, clustered_proportion, wilson};
-use crate::store::{ClassCompletion, ClusterCompletion, OutputSummary, StoreError, UnscoredRow};
+use crate::store::{ClassCompletion, ClusterCompletion, JudgeCalls, OutputSummary, StoreError, UnscoredRow};
 
 /// Level of every interval.
-const CONFIDENCE: f64 = 0.95;
+pub(super) const CONFIDENCE: f64 = 0.95;
 
 /// What a run found.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -28,8 +28,12 @@ pub struct RunResult {
     pub completion: Option<CompletionResult>,
     /// Task completion by request class.
     pub classes: Vec<ClassResult>,
-    /// Each scorer's figures.
+    /// Each scorer's figures, and each classifier's: its outputs are the failure
+    /// modes.
     pub scorers: Vec<ScorerResult>,
+    /// What judges were asked; none where no plugin asks one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeCalls>,
     /// Since when the figures are kept and no longer computed, because items
     /// were let go.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,10 +158,12 @@ impl Runner {
     pub async fn result(&self, id: RunId) -> Result<RunResult, RunnerError> {
         let store = &self.shared.store;
         let run = store.run_get(id).await?;
+        let judge = store.judge_calls(id).await?;
+        let judge = (judge.made + judge.from_cache > 0).then_some(judge);
         if let Some((figures, at)) = store.run_figures(id).await? {
             let Figures { completion, classes, scorers } = serde_json::from_str(&figures)
                 .map_err(|error| StoreError::Unreadable { what: "result", reason: error.to_string() })?;
-            return Ok(RunResult { run, completion, classes, scorers, frozen_at: Some(at) });
+            return Ok(RunResult { run, completion, classes, scorers, judge, frozen_at: Some(at) });
         }
         let share_max = self.shared.limits.undetermined_share_max;
         let (completion, classes) = if run.definition.completion.is_none() {
@@ -193,7 +199,7 @@ impl Runner {
                 skipped: causes(&unscored, index, Cause::is_skip),
             })
             .collect();
-        Ok(RunResult { run, completion, classes, scorers, frozen_at: None })
+        Ok(RunResult { run, completion, classes, scorers, judge, frozen_at: None })
     }
 }
 

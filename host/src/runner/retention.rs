@@ -18,6 +18,7 @@ enum Old {
     ItemsOf(RunId),
     Interactions(Timestamp),
     Events(Timestamp),
+    Transcripts(Timestamp),
 }
 
 impl Runner {
@@ -61,6 +62,9 @@ impl Runner {
         if let Some(before) = before(retention.events_days) {
             gone += self.let_all_go(Old::Events(before)).await?;
         }
+        if let Some(before) = before(retention.transcripts_days) {
+            gone += self.let_all_go(Old::Transcripts(before)).await?;
+        }
         Ok(gone)
     }
 
@@ -72,6 +76,7 @@ impl Runner {
                 Old::ItemsOf(run) => store.run_items_let_go(run).await?,
                 Old::Interactions(before) => store.interactions_let_go(before).await?,
                 Old::Events(before) => LetGo::Rows(store.events_let_go(before).await?),
+                Old::Transcripts(before) => LetGo::Rows(store.transcripts_let_go(before).await?),
             };
             match step {
                 LetGo::Rows(0) => return Ok(gone),

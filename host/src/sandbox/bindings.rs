@@ -13,8 +13,10 @@ pub mod v0_1 {
             // has to offer all of this.
             world every-capability {
                 import assay:plugin/log@0.1.0;
+                import assay:plugin/judge@0.1.0;
                 export assay:plugin/lifecycle@0.1.0;
                 export assay:plugin/scoring@0.1.0;
+                export assay:plugin/classification@0.1.0;
                 export assay:plugin/extraction@0.1.0;
             }
         ",

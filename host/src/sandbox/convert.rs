@@ -94,6 +94,50 @@ impl From<Message> for wit::Message {
     }
 }
 
+impl From<wit::Message> for Message {
+    fn from(message: wit::Message) -> Self {
+        Self {
+            role: match message.role {
+                wit::Role::System => Role::System,
+                wit::Role::User => Role::User,
+                wit::Role::Assistant => Role::Assistant,
+                wit::Role::Tool => Role::Tool,
+            },
+            name: message.name,
+            parts: list(message.parts),
+            tool_calls: list(message.tool_calls),
+        }
+    }
+}
+
+impl From<wit::Part> for Part {
+    fn from(part: wit::Part) -> Self {
+        match part {
+            wit::Part::Text(text) => Self::Text { text },
+            wit::Part::Image(media) => Self::Image(media.into()),
+            wit::Part::File(media) => Self::File(media.into()),
+        }
+    }
+}
+
+impl From<wit::Media> for Media {
+    fn from(media: wit::Media) -> Self {
+        Self { uri: media.uri, media_type: media.media_type, name: media.name }
+    }
+}
+
+impl From<wit::ToolCall> for ToolCall {
+    fn from(call: wit::ToolCall) -> Self {
+        Self {
+            id: call.id,
+            name: call.name,
+            arguments: call.arguments_json,
+            output: call.output,
+            error: call.error,
+        }
+    }
+}
+
 impl From<ToolCall> for wit::ToolCall {
     fn from(call: ToolCall) -> Self {
         Self {
@@ -169,12 +213,27 @@ impl From<wit::Score> for Score {
             output: score.output,
             value: score.value.into(),
             reason: score.reason,
-            evidence: score
-                .evidence
-                .into_iter()
-                .map(|evidence| Evidence { field: evidence.field, quote: evidence.quote })
-                .collect(),
+            evidence: list(score.evidence),
             extra_json: score.extra_json,
+        }
+    }
+}
+
+impl From<wit::Evidence> for Evidence {
+    fn from(evidence: wit::Evidence) -> Self {
+        Self { field: evidence.field, quote: evidence.quote }
+    }
+}
+
+/// A failure mode is a score of its own, whose value is the confidence.
+impl From<wit::Label> for Score {
+    fn from(label: wit::Label) -> Self {
+        Self {
+            output: label.failure_mode,
+            value: Value::Number(label.confidence),
+            reason: label.reason,
+            evidence: list(label.evidence),
+            extra_json: label.extra_json,
         }
     }
 }

@@ -21,9 +21,9 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 const CORE_INSTANCES_MAX: u32 = 400;
 const TABLES_MAX: u32 = 64;
 const MEMORIES_MAX: u32 = 8;
-/// A worker runs one batch at a time; the second place is for a store that is
-/// being dropped.
-const INSTANCES_MAX: u32 = 2;
+/// Beside the batches that wait for a judge, a worker runs one at a time; the
+/// second place is for a store that is being dropped.
+const INSTANCES_OF_ONE_BATCH: u32 = 2;
 
 /// An engine and the host functions that guests may call.
 pub struct Engine {
@@ -35,14 +35,15 @@ pub struct Engine {
 
 pub(super) fn config(limits: &Limits) -> Config {
     let memory_bytes = usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX);
+    let instances = INSTANCES_OF_ONE_BATCH + 2 * limits.judged_batches_max;
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(INSTANCES_MAX)
-        .total_core_instances(INSTANCES_MAX * CORE_INSTANCES_MAX)
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * CORE_INSTANCES_MAX)
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
-        .total_stacks(INSTANCES_MAX)
-        .total_tables(INSTANCES_MAX * TABLES_MAX)
+        .total_stacks(instances)
+        .total_tables(instances * TABLES_MAX)
         .max_tables_per_component(TABLES_MAX)
-        .total_memories(INSTANCES_MAX * MEMORIES_MAX)
+        .total_memories(instances * MEMORIES_MAX)
         .max_memories_per_component(MEMORIES_MAX)
         .max_memory_size(memory_bytes)
         .table_elements(limits.table_elements_max as usize)
@@ -73,6 +74,8 @@ impl Engine {
         let wasmtime = wasmtime::Engine::new(&config(&limits)).map_err(start_failed)?;
         let mut plain = Linker::new(&wasmtime);
         v0_1::assay::plugin::log::add_to_linker::<_, Guest>(&mut plain, |guest| guest)
+            .map_err(start_failed)?;
+        v0_1::assay::plugin::judge::add_to_linker::<_, Guest>(&mut plain, |guest| guest)
             .map_err(start_failed)?;
         let mut with_inert_wasi = plain.clone();
         wasmtime_wasi::p2::add_to_linker_sync(&mut with_inert_wasi).map_err(start_failed)?;

@@ -10,6 +10,7 @@ use wasmtime_wasi::p2::pipe::ClosedInputStream;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 use super::bindings::v0_1::assay::plugin::{log, types};
+use super::judge::Judging;
 use super::printed::Printed;
 use crate::protocol::{Limits, LogLine, LoggedLevel};
 
@@ -30,6 +31,7 @@ pub struct Guest {
     table_elements: u64,
     wasi: Option<InertWasi>,
     table: ResourceTable,
+    pub(super) judging: Judging,
 }
 
 struct InertWasi {
@@ -39,7 +41,7 @@ struct InertWasi {
 }
 
 impl Guest {
-    pub fn new(limits: &Limits, needs_wasi: bool) -> Self {
+    pub fn new(limits: &Limits, needs_wasi: bool, judging: Judging) -> Self {
         Self {
             limits: limits.clone(),
             log: Vec::new(),
@@ -50,6 +52,7 @@ impl Guest {
             table_elements: 0,
             wasi: needs_wasi.then(|| InertWasi::new(limits.log_bytes_max as usize)),
             table: ResourceTable::new(),
+            judging,
         }
     }
 

@@ -11,6 +11,7 @@ mod convert;
 mod engine;
 mod guest;
 mod imports;
+mod judge;
 mod nesting;
 mod plugin;
 mod printed;
@@ -19,6 +20,7 @@ pub use bindings::v0_1::assay::plugin::types::{Interaction as GuestInteraction, 
 pub use compile::compile;
 pub use convert::{interaction as convert_interaction, session as convert_session};
 pub use engine::Engine;
+pub use judge::Judge;
 pub use plugin::{Called, Plugin};
 
 /// Why a component cannot be used at all.

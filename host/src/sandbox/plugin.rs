@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use wasmtime::component::{Component, InstancePre};
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::bindings::v0_1::assay::plugin::types;
-use super::bindings::v0_1::exports::assay::plugin::{extraction, lifecycle, scoring};
+use super::bindings::v0_1::exports::assay::plugin::{classification, extraction, lifecycle, scoring};
 use super::engine::{Engine, TICK};
 use super::guest::Guest;
+use super::judge::{Judge, Judging};
 use super::{Refused, imports};
 use crate::domain::plugin::{Capability, Cause, Descriptor, Output, PluginError, Problem, Unscored};
 use crate::protocol::{BatchFailure, ItemAnswer, Limits, LogLine, LoggedLevel, SessionAnswer};
@@ -34,9 +35,11 @@ pub struct Plugin {
     instance: InstancePre<Guest>,
     lifecycle: lifecycle::GuestIndices,
     scoring: Option<scoring::GuestIndices>,
+    classification: Option<classification::GuestIndices>,
     extraction: Option<extraction::GuestIndices>,
     capabilities: Vec<Capability>,
     needs_wasi: bool,
+    judges: bool,
 }
 
 impl Plugin {
@@ -53,6 +56,7 @@ impl Plugin {
             unsafe { Component::deserialize_file(&engine.wasmtime, artifact) }.map_err(refused)?;
         let kind = component.component_type();
         let needs_wasi = kind.imports(&engine.wasmtime).any(|(name, _)| imports::is_inert_wasi(name));
+        let judges = kind.imports(&engine.wasmtime).any(|(name, _)| name == imports::JUDGE);
         let exports: Vec<_> = kind.exports(&engine.wasmtime).map(|(name, _)| name.to_owned()).collect();
         let capabilities = Capability::ALL
             .into_iter()
@@ -65,6 +69,11 @@ impl Plugin {
             .then(|| scoring::GuestIndices::new(&instance))
             .transpose()
             .map_err(refused)?;
+        let classification = capabilities
+            .contains(&Capability::Label)
+            .then(|| classification::GuestIndices::new(&instance))
+            .transpose()
+            .map_err(refused)?;
         let extraction = capabilities
             .contains(&Capability::Signal)
             .then(|| extraction::GuestIndices::new(&instance))
@@ -73,16 +82,18 @@ impl Plugin {
         Ok(Self {
             lifecycle: lifecycle::GuestIndices::new(&instance).map_err(refused)?,
             scoring,
+            classification,
             extraction,
             instance,
             capabilities,
             needs_wasi,
+            judges,
         })
     }
 
     /// Asks the plugin what it is.
     pub fn describe(&self, engine: &Engine) -> Called<Descriptor> {
-        let called = self.call(engine, 1, |store, instance| {
+        let called = self.call(engine, 1, Judging::default(), |store, instance| {
             self.lifecycle.load(&mut *store, instance)?.call_describe(store)
         });
         called.and_then(|described| {
@@ -94,13 +105,14 @@ impl Plugin {
                 config_schema_json: described.config_schema_json,
                 batch_max: described.batch_max,
                 capabilities: self.capabilities.clone(),
+                judges: self.judges,
             })
         })
     }
 
     /// Checks a configuration.
     pub fn configure(&self, engine: &Engine, config: &str) -> Called<Result<Vec<Output>, Vec<Problem>>> {
-        let called = self.call(engine, 1, |store, instance| {
+        let called = self.call(engine, 1, Judging::default(), |store, instance| {
             self.lifecycle.load(&mut *store, instance)?.call_configure(store, config)
         });
         called.and_then(|answer| {
@@ -111,18 +123,33 @@ impl Plugin {
         })
     }
 
-    /// Scores a batch: one answer for each item, or none at all.
-    pub fn score(
+    /// Scores or classifies a batch: one answer for each item, or none at all.
+    /// Without a judge, whatever the plugin asks is denied.
+    pub fn answer(
         &self,
         engine: &Engine,
+        capability: Capability,
         config: &str,
         items: &[types::Interaction],
+        judge: Option<Box<dyn Judge>>,
     ) -> Called<Vec<ItemAnswer>> {
-        let Some(scoring) = &self.scoring else { return not_exported(Capability::Score) };
-        let called = self.call(engine, items.len(), |store, instance| {
-            scoring.load(&mut *store, instance)?.call_score_batch(store, config, items)
-        });
-        called.and_then(|answers| one_each(answers, items.len(), "items"))
+        let judging = Judging::new(judge);
+        match capability {
+            Capability::Label => {
+                let Some(classification) = &self.classification else { return not_exported(capability) };
+                self.call(engine, items.len(), judging, |store, instance| {
+                    classification.load(&mut *store, instance)?.call_classify_batch(store, config, items)
+                })
+                .and_then(|answers| one_each(answers, items.len(), "items"))
+            }
+            _ => {
+                let Some(scoring) = &self.scoring else { return not_exported(Capability::Score) };
+                self.call(engine, items.len(), judging, |store, instance| {
+                    scoring.load(&mut *store, instance)?.call_score_batch(store, config, items)
+                })
+                .and_then(|answers| one_each(answers, items.len(), "items"))
+            }
+        }
     }
 
     /// Extracts a batch's signals: one answer for each session, or none at all.
@@ -135,7 +162,7 @@ impl Plugin {
         let Some(extraction) = &self.extraction else { return not_exported(Capability::Signal) };
         // As `JobSession::deadline_items` counts.
         let items = sessions.iter().map(|session| 1 + session.interactions.len()).sum();
-        let called = self.call(engine, items, |store, instance| {
+        let called = self.call(engine, items, Judging::default(), |store, instance| {
             extraction.load(&mut *store, instance)?.call_extract_batch(store, config, sessions)
         });
         called.and_then(|answers| one_each(answers, sessions.len(), "sessions"))
@@ -145,16 +172,21 @@ impl Plugin {
         &self,
         engine: &Engine,
         items: usize,
+        judging: Judging,
         function: impl FnOnce(&mut Store<Guest>, &wasmtime::component::Instance) -> wasmtime::Result<T>,
     ) -> Called<T> {
         let limits = &engine.limits;
-        let mut store = Store::new(&engine.wasmtime, Guest::new(limits, self.needs_wasi));
+        let mut store = Store::new(&engine.wasmtime, Guest::new(limits, self.needs_wasi, judging));
         store.limiter(|guest| guest);
         store.set_hostcall_fuel(limits.answer_bytes_max as usize);
         store.set_max_component_handles(limits.handles_max as usize);
         let deadline_ms = limits.deadline_ms(items);
         // One tick more: the first may come at once.
         store.set_epoch_deadline(u64::from(deadline_ms) / TICK.as_millis() as u64 + 1);
+        store.epoch_deadline_callback(|mut store| match store.data_mut().judging.take_credit() {
+            0 => Err(Trap::Interrupt.into()),
+            ticks => Ok(UpdateDeadline::Continue(ticks)),
+        });
         let result =
             self.instance.instantiate(&mut store).and_then(|instance| function(&mut store, &instance));
         let mut guest = store.into_data();

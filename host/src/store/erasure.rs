@@ -194,6 +194,13 @@ fn erase_items(transaction: &Transaction<'_>, id: InteractionId) -> Result<u64> 
         .query_map([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (item, version) in &items {
+        transaction
+            .prepare_cached(
+                "DELETE FROM transcript WHERE id IN (SELECT transcript FROM transcript_use \
+                     JOIN run_scorer ON run_scorer.id = run_scorer JOIN run ON run.id = run_scorer.run \
+                     WHERE item = ?1 AND version = ?2)",
+            )?
+            .execute((item, version))?;
         for table in ["score", "unscored"] {
             transaction
                 .prepare_cached(&format!(

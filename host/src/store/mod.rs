@@ -11,6 +11,7 @@ mod erasure;
 mod evaluations;
 mod events;
 mod export;
+mod failure_modes;
 mod idempotency;
 mod instrumentation;
 mod interactions;
@@ -33,6 +34,7 @@ mod signals;
 mod snapshot;
 mod tokens;
 mod traces;
+mod transcripts;
 mod vacuum;
 
 use std::path::PathBuf;
@@ -42,6 +44,7 @@ pub use condition::Condition;
 pub use database::Store;
 pub use erasure::{Erased, SpanPlace};
 pub use export::{Place, ProductionRun, Reader, ScoredInteraction, SignalOf, StoredEvent};
+pub use failure_modes::ClassifiedAnswer;
 pub use idempotency::{KEPT_US as IDEMPOTENCY_KEPT_US, Recall, Remembered};
 pub use instrumentation::Instrumentation;
 pub use interactions::{Kept, NewInteraction, StoredInteraction};
@@ -67,6 +70,9 @@ pub use signals::{
 pub use snapshot::{Checked, check_file, snapshot};
 pub use tokens::Token;
 pub use traces::{AssembledTrace, DueTrace, PendingPart, TraceId, TraceWaits};
+pub use transcripts::{
+    JudgeCalls, KeptReply, NewTranscript, StoredTranscript, TranscriptEntry, TranscriptRow, TranscriptSubject,
+};
 pub use vacuum::vacuum;
 
 /// The project and environment of all that this build stores.

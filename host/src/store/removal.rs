@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension as _, Transaction};
 
-use super::Result;
+use super::{Result, transcripts};
 
 /// Rows that go in one transaction; what hangs on the last one goes with it.
 pub(super) const ROWS_MAX: usize = 1_000;
@@ -89,6 +89,7 @@ pub(super) fn interaction(
             .prepare_cached("DELETE FROM run_sample WHERE run = ?1 AND interaction = ?2")?
             .execute((run.run, row))?;
         for scorer in &run.scorers {
+            gone += transcripts::remove(transaction, *scorer, row)?;
             gone += transaction
                 .prepare_cached("DELETE FROM score WHERE run_scorer = ?1 AND item = ?2")?
                 .execute((scorer, row))?;

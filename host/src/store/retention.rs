@@ -113,6 +113,20 @@ impl Store {
         .await
     }
 
+    /// Lets calls of judges go that were made before an instant; answers how many
+    /// rows went.
+    pub async fn transcripts_let_go(&self, asked_before: Timestamp) -> Result<usize> {
+        self.write(move |transaction| {
+            Ok(transaction
+                .prepare_cached(
+                    "DELETE FROM transcript WHERE id IN \
+                     (SELECT id FROM transcript WHERE asked_at_us < ?1 ORDER BY id LIMIT ?2)",
+                )?
+                .execute((asked_before.0, ROWS_MAX as i64))?)
+        })
+        .await
+    }
+
     /// Runs that were asked for before an instant, are over, and still have
     /// items.
     pub async fn runs_with_old_items(&self, created_before: Timestamp) -> Result<Vec<RunId>> {
@@ -142,7 +156,7 @@ impl Store {
                 .query_map([row], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             for scorer in scorers {
-                for table in ["score", "unscored"] {
+                for table in ["score", "unscored", "transcript_use"] {
                     let gone = first_items(transaction, table, "run_scorer", "item", scorer)?;
                     if gone > 0 {
                         return Ok(LetGo::Rows(gone));

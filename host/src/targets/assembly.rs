@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::attempt::Fault;
 use super::errors::Failure;
 use crate::domain::interaction::{ToolCall, Usage};
 
@@ -24,6 +25,31 @@ pub(super) struct Assembly {
     chosen: bool,
     /// Which call an index means at the moment.
     positions: HashMap<u64, usize>,
+}
+
+/// A whole chat completion, as far as a judge's client reads it.
+#[derive(Debug)]
+pub struct Completion {
+    /// Its text; a refusal where there is no other.
+    pub text: String,
+    /// Tokens.
+    pub usage: Usage,
+    /// The model as the response named it.
+    pub model: Option<String>,
+    /// Why it stopped.
+    pub finish_reason: Option<String>,
+}
+
+impl Completion {
+    /// Reads the body of a response that was not streamed.
+    pub fn read(body: &[u8]) -> Result<Self, Fault> {
+        let mut assembly = Assembly::default();
+        if let Piece::Error(reported) = assembly.take(body)? {
+            return Err(Fault::reported(reported));
+        }
+        let Assembly { text, usage, model, finish_reason, .. } = assembly.complete()?;
+        Ok(Self { text, usage, model, finish_reason })
+    }
 }
 
 /// What a piece brought.

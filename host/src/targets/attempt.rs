@@ -26,14 +26,19 @@ const SPENT: &[u8] = b"insufficient_quota";
 const USAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One attempt that brought no answer.
-pub(super) struct Fault {
-    pub(super) failure: Failure,
-    pub(super) partial: String,
-    pub(super) again: Again,
+#[derive(Debug)]
+pub struct Fault {
+    /// How it failed.
+    pub failure: Failure,
+    /// What had come of the answer.
+    pub partial: String,
+    /// Whether another attempt may help.
+    pub again: Again,
 }
 
 /// What to do after an attempt that brought no answer.
-pub(super) enum Again {
+#[derive(Debug)]
+pub enum Again {
     /// Ask again, after what the endpoint asked for at least.
     Wait(Option<Duration>),
     /// Give this question up.
@@ -53,6 +58,21 @@ struct Watch {
     started: Instant,
     timeout_ms: u64,
     first_byte_timeout_ms: Option<u64>,
+}
+
+/// Sends one request whose response is one body, and reads it.
+pub async fn fetch(
+    request: RequestBuilder,
+    timeout_ms: u64,
+    now_us: &(dyn Fn() -> i64 + Send + Sync),
+) -> Result<Vec<u8>, Fault> {
+    let watch = Watch { started: Instant::now(), timeout_ms, first_byte_timeout_ms: None };
+    let response =
+        watch.until_end(request.send()).await?.map_err(|error| Failure::Unreachable(cause(&error)))?;
+    if !response.status().is_success() {
+        return Err(refused(response, &watch, now_us).await);
+    }
+    body(Box::pin(limited(response.bytes_stream(), BODY_BYTES_MAX)), &watch).await
 }
 
 /// Sends one request and reads its response to the end.
@@ -111,16 +131,22 @@ async fn refused(response: Response, watch: &Watch, now_us: &(dyn Fn() -> i64 + 
     Fault { failure: Failure::Status { status, message }, partial: String::new(), again }
 }
 
+async fn body(
+    mut chunks: impl Stream<Item = Result<Bytes, ReadError>> + Unpin,
+    watch: &Watch,
+) -> Result<Vec<u8>, Fault> {
+    let mut body = Vec::new();
+    while let Some(chunk) = watch.until_end(chunks.next()).await? {
+        body.extend_from_slice(&chunk.map_err(Failure::from)?);
+    }
+    Ok(body)
+}
+
 async fn whole(
     chunks: impl Stream<Item = Result<Bytes, ReadError>>,
     watch: &Watch,
 ) -> Result<(Assembly, Timing), Fault> {
-    let mut chunks = Box::pin(chunks);
-    let mut body = Vec::new();
-    while let Some(chunk) = watch.until_end(chunks.next()).await? {
-        let chunk = chunk.map_err(Failure::from)?;
-        body.extend_from_slice(&chunk);
-    }
+    let body = body(Box::pin(chunks), watch).await?;
     let total_us = watch.elapsed_us();
     let mut assembly = Assembly::default();
     if let Piece::Error(reported) = assembly.take(&body)? {
@@ -204,7 +230,7 @@ impl From<Failure> for Fault {
 
 impl Fault {
     /// An error without a status is taken for a passing one.
-    fn reported(reported: Reported) -> Self {
+    pub(super) fn reported(reported: Reported) -> Self {
         let passing = reported.status.is_none_or(retry::is_passing);
         let again = if passing { Again::Wait(None) } else { Again::No };
         Self { again, ..Failure::Reported(reported.message).into() }

@@ -49,7 +49,7 @@ pub enum TargetError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// It answered with an error status.
-    #[error("target answered with status {status}{}", after_colon(message))]
+    #[error("endpoint answered with status {status}{}", after_colon(message))]
     Status {
         /// HTTP status.
         status: u16,
@@ -57,13 +57,13 @@ pub enum Failure {
         message: String,
     },
     /// It reported an error in the body of a response that began well.
-    #[error("target reported an error{}", after_colon(.0))]
+    #[error("endpoint reported an error{}", after_colon(.0))]
     Reported(String),
     /// No connection, or it broke before the response.
-    #[error("target is not reached: {0}")]
+    #[error("endpoint is not reached: {0}")]
     Unreachable(String),
     /// It took too long.
-    #[error("target timed out: no {what} within {limit_ms} ms")]
+    #[error("endpoint timed out: no {what} within {limit_ms} ms")]
     TimedOut {
         /// Which limit.
         what: TimeLimit,
@@ -133,7 +133,7 @@ impl TargetError {
 
 impl Failure {
     /// Passes every text that came from outside through `clean`, and shortens it.
-    pub(super) fn presentable(mut self, clean: impl Fn(&str) -> String) -> Self {
+    pub fn presentable(mut self, clean: impl Fn(&str) -> String) -> Self {
         match &mut self {
             Self::Status { message: text, .. }
             | Self::Reported(text)

@@ -112,7 +112,7 @@ impl Key {
     }
 
     /// The value of the `authorization` header, marked as sensitive.
-    pub(super) fn header(&self) -> HeaderValue {
+    pub fn header(&self) -> HeaderValue {
         self.header.clone()
     }
 
@@ -124,7 +124,7 @@ impl Key {
     }
 
     /// Takes the key out of a text for people, also where JSON escaped it.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         let quoted = Value::from(self.text.as_str()).to_string();
         let escaped = &quoted[1..quoted.len() - 1];
         text.replace(&self.text, REDACTED)

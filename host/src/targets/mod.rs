@@ -22,12 +22,13 @@ mod request;
 mod retry;
 mod stream;
 
-pub use attempt::BODY_BYTES_MAX;
+pub use assembly::Completion;
+pub use attempt::{Again, BODY_BYTES_MAX, Fault, fetch};
 pub use chat::{Answered, TargetClient};
 pub use client::client_builder;
 pub use config::{CONCURRENCY_MAX, ConfigError, RETRIES_MAX, TIMEOUT_MS_MAX};
 pub use errors::{Failure, TargetError, TimeLimit};
 pub use keys::{Key, KeyError};
-pub use request::{Question, QuestionError};
+pub use request::{Question, QuestionError, chat as chat_messages};
 pub use retry::{Backoff, RETRY_AFTER_MAX, is_passing, retry_after};
 pub use stream::{LINE_BYTES_MAX, cause};

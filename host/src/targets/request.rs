@@ -100,6 +100,17 @@ pub(super) fn messages(system: Option<&str>, question: Question<'_>) -> Result<V
     Ok(messages)
 }
 
+/// Messages as a chat has them.
+pub fn chat(messages: &[Message]) -> Result<Vec<Value>, QuestionError> {
+    let mut sent = Vec::with_capacity(messages.len());
+    let mut tools = Tools::default();
+    for (index, message) in messages.iter().enumerate() {
+        history(&mut sent, &mut tools, message)
+            .map_err(|reason| QuestionError(format!("message {index}: {reason}")))?;
+    }
+    Ok(sent)
+}
+
 /// Calls of the last assistant message that no tool has answered yet.
 #[derive(Default)]
 struct Tools {

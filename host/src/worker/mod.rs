@@ -4,8 +4,11 @@
 //! socket closes. The thread that reads the socket never waits for a guest.
 
 mod compile;
+mod judging;
+mod line;
 mod run;
 mod schema;
+mod structured;
 
 use std::io;
 use std::os::unix::net::UnixStream;

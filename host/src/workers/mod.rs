@@ -11,16 +11,19 @@ mod health;
 mod process;
 mod supervisor;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::confinement::MissingBoundary;
 use crate::domain::digest::Digest;
-use crate::domain::plugin::{Cause, Descriptor, Output, Problem, Unscored};
+use crate::domain::judge::{JudgeAnswer, JudgeRequest};
+use crate::domain::plugin::{Capability, Cause, Descriptor, Output, Problem, Unscored};
 use crate::protocol::{BatchFailure, ItemAnswer, JobItem, JobSession, Limits, Reply, SessionAnswer};
 
 pub use artifacts::{Artifact, ArtifactCache, ArtifactError};
@@ -86,13 +89,25 @@ pub enum StartError {
     Unconfined(String),
 }
 
-/// One scorer or extractor of a batch.
+/// Who answers what a plugin asks of a judge.
+#[async_trait]
+pub trait Judge: fmt::Debug + Send + Sync {
+    /// One answer for each request, in their order. Dropping the future ends
+    /// what is under way.
+    async fn answer(&self, requests: Vec<JudgeRequest>) -> Vec<JudgeAnswer>;
+}
+
+/// One scorer, classifier or extractor of a batch.
 #[derive(Debug, Clone)]
 pub struct ScorerCall {
     /// The compiled plugin.
     pub plugin: Arc<Artifact>,
+    /// Which of its functions.
+    pub capability: Capability,
     /// Its configuration: JSON text.
     pub config: Arc<str>,
+    /// Who answers what it asks; none where it asks no judge.
+    pub judge: Option<Arc<dyn Judge>>,
 }
 
 /// What came of a batch: for each call a list with one answer for each item or
@@ -136,10 +151,29 @@ struct Job {
 
 enum Work {
     Describe(Arc<Artifact>),
-    Configure { plugin: Arc<Artifact>, config: String },
-    Validate { plugin: Digest, schema: String, config: String },
-    Score { items: Arc<[JobItem]>, calls: Vec<ScorerCall> },
-    Extract { sessions: Arc<[JobSession]>, calls: Vec<ScorerCall> },
+    Configure {
+        plugin: Arc<Artifact>,
+        config: String,
+    },
+    Validate {
+        plugin: Digest,
+        schema: String,
+        config: String,
+    },
+    Score {
+        items: Arc<[JobItem]>,
+        calls: Vec<ScorerCall>,
+    },
+    /// One call whose plugin has a judge.
+    Judge {
+        items: Arc<[JobItem]>,
+        call: ScorerCall,
+        judge: Arc<dyn Judge>,
+    },
+    Extract {
+        sessions: Arc<[JobSession]>,
+        calls: Vec<ScorerCall>,
+    },
 }
 
 impl Work {
@@ -147,6 +181,7 @@ impl Work {
         let (one, several) = match self {
             Self::Describe(plugin) | Self::Configure { plugin, .. } => (Some(plugin.digest()), &[][..]),
             Self::Validate { plugin, .. } => (Some(*plugin), &[][..]),
+            Self::Judge { call, .. } => (Some(call.plugin.digest()), &[][..]),
             Self::Score { calls, .. } | Self::Extract { calls, .. } => (None, calls.as_slice()),
         };
         one.into_iter().chain(several.iter().map(|call| call.plugin.digest()))
@@ -273,14 +308,21 @@ impl Workers {
         }
     }
 
-    /// Scores a batch. An `Err` means that its worker was lost.
+    /// Scores or classifies a batch. A call with a judge stands alone. An `Err`
+    /// means that its worker was lost.
     pub async fn score(
         &self,
         items: Arc<[JobItem]>,
-        calls: Vec<ScorerCall>,
+        mut calls: Vec<ScorerCall>,
     ) -> Result<BatchOutcome<ItemAnswer>, BatchFailure> {
         let wanted = (calls.len(), items.len());
-        match self.submit(Work::Score { items, calls }).await? {
+        let judge = calls.iter_mut().find_map(|call| call.judge.take());
+        debug_assert!(judge.is_none() || calls.len() == 1, "a call with a judge stands alone");
+        let work = match judge {
+            Some(judge) => Work::Judge { items, call: calls.remove(0), judge },
+            None => Work::Score { items, calls },
+        };
+        match self.submit(work).await? {
             Reply::Scored(outcome) => whole(outcome, wanted),
             _ => Err(mismatched()),
         }

@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::health::Health;
 use super::process::WorkerProcess;
 use super::{Artifact, Job, Ready, ScorerCall, Settings, Work, failure};
 use crate::domain::digest::Digest;
+use crate::domain::judge::{JudgeAnswer, JudgeRequest};
 use crate::domain::plugin::Cause;
 use crate::fault;
 use crate::protocol::{
-    Call, FromWorker, JobId, JobSession, Limits, LogLine, LoggedLevel, PluginSlot, Task, ToWorker,
+    AskId, Call, FromWorker, JobId, JobSession, Limits, LogLine, LoggedLevel, PluginSlot, Task, ToWorker,
 };
 
 /// A worker works on one job while the next already waits in its queue.
@@ -50,10 +52,34 @@ struct InFlight {
     logs_left: usize,
 }
 
+/// A job that may wait for a judge.
+struct Judged {
+    job: InFlight,
+    /// What it asked and waits for. Meanwhile it is not overdue.
+    asked: Option<Asked>,
+}
+
+/// A judge's answers under way; dropping it ends them.
+struct Asked(AbortHandle);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A judge's answers on their way to the worker.
+type Answers = (JobId, AskId, Vec<JudgeAnswer>);
+
 /// A started worker and what it has.
 struct Running {
     process: WorkerProcess,
+    /// Done one after another, in order.
     in_flight: VecDeque<InFlight>,
+    /// Done beside one another.
+    judged: HashMap<JobId, Judged>,
+    answers: mpsc::UnboundedSender<Answers>,
+    answered: mpsc::UnboundedReceiver<Answers>,
     slots: HashMap<Digest, PluginSlot>,
     /// Least recently used first.
     slot_order: VecDeque<Digest>,
@@ -97,9 +123,13 @@ pub async fn supervise(
             }
         };
         tracing::debug!(worker.process = process.id(), "worker ready");
+        let (answers, answered) = mpsc::unbounded_channel();
         let mut running = Running {
             process,
             in_flight: VecDeque::new(),
+            judged: HashMap::new(),
+            answers,
+            answered,
             slots: HashMap::new(),
             slot_order: VecDeque::new(),
             next_slot: 0,
@@ -110,7 +140,10 @@ pub async fn supervise(
         let status = running.process.kill();
         metrics::counter!("assay_workers_replaced_total").increment(1);
         tracing::warn!(worker.process = running.process.id(), %status, %message, "worker lost; replacing it");
-        for lost in running.in_flight.into_iter().rev() {
+        let mut lost: Vec<_> = running.in_flight.into_iter().collect();
+        lost.extend(running.judged.into_values().map(|judged| judged.job));
+        lost.sort_by_key(|lost| lost.id);
+        for lost in lost.into_iter().rev() {
             if lost.overdue_at.is_some() {
                 let mut plugins = lost.job.work.plugins();
                 // Where several ran, the runner tries each alone.
@@ -165,31 +198,36 @@ impl Running {
         health: &Health,
     ) -> Ended {
         loop {
-            while self.in_flight.len() < PIPELINE_DEPTH {
-                let Some(job) = waiting.pop_front() else { break };
+            while let Some(next) = waiting.iter().position(|job| self.has_room(settings, job)) {
+                let job = waiting.remove(next).expect("it was found a moment ago");
                 self.send(settings, job, next_job, load, health);
             }
-            let overdue_at = self.in_flight.front().and_then(|first| first.overdue_at);
+            let overdue_at = self.overdue_at();
             tokio::select! {
                 biased;
                 said = self.process.said.recv() => match said {
                     Some(FromWorker::Started(id)) => {
-                        if let Some(started) = self.in_flight.front_mut().filter(|first| first.id == id) {
+                        if let Some(started) = self.job_mut(id) {
                             started.overdue_at = Some(Instant::now() + started.allowed + GRACE);
                         }
                     }
-                    Some(FromWorker::Logged(slot, lines)) => {
-                        if !self.log(&settings.limits, slot, lines) {
+                    Some(FromWorker::Asked(id, ask, requests)) => {
+                        if !self.ask(&settings.limits, id, ask, requests) {
+                            let message = "the worker asked for more than it may".into();
+                            return Ended::Lost { cause: Cause::WorkerDied, message };
+                        }
+                    }
+                    Some(FromWorker::Logged(id, slot, lines)) => {
+                        if !self.log(&settings.limits, id, slot, lines) {
                             let message = "the worker logged more than it may".into();
                             return Ended::Lost { cause: Cause::WorkerDied, message };
                         }
                     }
                     Some(FromWorker::Finished(id, reply)) => {
                         fault::point("job-answered");
-                        match self.in_flight.pop_front() {
-                            Some(finished) if finished.id == id => answer(finished.job, Ok(reply), load),
-                            other => {
-                                self.in_flight.extend(other);
+                        match self.take_finished(id) {
+                            Some(finished) => answer(finished.job, Ok(reply), load),
+                            None => {
                                 let message = "the worker answered out of turn".into();
                                 return Ended::Lost { cause: Cause::WorkerDied, message };
                             }
@@ -208,12 +246,66 @@ impl Running {
                     let message = "the worker did not come back from the plugin and was ended".into();
                     return Ended::Lost { cause: Cause::Timeout, message };
                 }
-                job = jobs.recv(), if self.in_flight.len() < PIPELINE_DEPTH => match job {
-                    Some(job) => self.send(settings, job, next_job, load, health),
+                Some((id, ask, answers)) = self.answered.recv() => self.answer(id, ask, answers),
+                job = jobs.recv() => match job {
+                    Some(job) => waiting.push_back(job),
                     None => return Ended::Stopped,
                 },
             }
         }
+    }
+
+    fn has_room(&self, settings: &Settings, job: &Job) -> bool {
+        match job.work {
+            Work::Judge { .. } => self.judged.len() < settings.limits.judged_batches_max as usize,
+            _ => self.in_flight.len() < PIPELINE_DEPTH,
+        }
+    }
+
+    /// When the first job is taken for hanging.
+    fn overdue_at(&self) -> Option<Instant> {
+        let first = self.in_flight.front().and_then(|first| first.overdue_at);
+        let judged = self.judged.values().filter(|judged| judged.asked.is_none());
+        first.into_iter().chain(judged.filter_map(|judged| judged.job.overdue_at)).min()
+    }
+
+    /// A job that the worker may speak of now.
+    fn job_mut(&mut self, id: JobId) -> Option<&mut InFlight> {
+        match self.judged.get_mut(&id) {
+            Some(judged) => Some(&mut judged.job),
+            None => self.in_flight.front_mut().filter(|first| first.id == id),
+        }
+    }
+
+    fn take_finished(&mut self, id: JobId) -> Option<InFlight> {
+        if let Some(judged) = self.judged.remove(&id) {
+            return Some(judged.job);
+        }
+        self.in_flight.pop_front_if(|first| first.id == id)
+    }
+
+    /// Has a judge answer; answers whether the worker may ask this.
+    fn ask(&mut self, limits: &Limits, id: JobId, ask: AskId, requests: Vec<JudgeRequest>) -> bool {
+        let Some(judged) = self.judged.get_mut(&id) else { return false };
+        let Work::Judge { items, judge, .. } = &judged.job.job.work else { return false };
+        if judged.asked.is_some() || requests.len() > limits.judge_calls_max(items.len()) {
+            return false;
+        }
+        let (judge, answers) = (Arc::clone(judge), self.answers.clone());
+        let asked = tokio::spawn(async move {
+            let answered = judge.answer(requests).await;
+            // The worker may have been lost meanwhile.
+            answers.send((id, ask, answered)).ok();
+        });
+        judged.asked = Some(Asked(asked.abort_handle()));
+        true
+    }
+
+    fn answer(&mut self, id: JobId, ask: AskId, answers: Vec<JudgeAnswer>) {
+        let Some(judged) = self.judged.get_mut(&id) else { return };
+        judged.asked = None;
+        judged.job.overdue_at = Some(Instant::now() + judged.job.allowed + GRACE);
+        self.process.send(move |writer| writer.send(&ToWorker::Judged(ask, answers), None).is_ok());
     }
 
     fn send(
@@ -266,6 +358,16 @@ impl Running {
                 });
                 allowed_ms
             }
+            Work::Judge { items, call, .. } => {
+                let allowed_ms = limits.deadline_ms(items.len());
+                let items = Arc::clone(items);
+                let call = self.calls(std::slice::from_ref(call)).remove(0);
+                self.process.send(move |writer| {
+                    let task = Task::Judge { items: items.as_ref().into(), call };
+                    writer.send(&ToWorker::Do(id, task), None).is_ok()
+                });
+                allowed_ms
+            }
             Work::Extract { sessions, calls } => {
                 let items = sessions.iter().map(JobSession::deadline_items).sum();
                 let allowed_ms = limits.deadline_ms(items).saturating_mul(calls.len() as u32);
@@ -280,7 +382,13 @@ impl Running {
         };
         let allowed = Duration::from_millis(u64::from(allowed_ms));
         let logs_left = job.work.plugins().count();
-        self.in_flight.push_back(InFlight { id, job, allowed, overdue_at: None, logs_left });
+        let judged = matches!(job.work, Work::Judge { .. });
+        let job = InFlight { id, job, allowed, overdue_at: None, logs_left };
+        if judged {
+            self.judged.insert(id, Judged { job, asked: None });
+        } else {
+            self.in_flight.push_back(job);
+        }
         fault::point("job-sent");
     }
 
@@ -288,19 +396,23 @@ impl Running {
     fn calls(&mut self, calls: &[ScorerCall]) -> Vec<Call> {
         calls
             .iter()
-            .map(|call| Call { plugin: self.slot(&call.plugin), config: call.config.to_string() })
+            .map(|call| Call {
+                plugin: self.slot(&call.plugin),
+                capability: call.capability,
+                config: call.config.to_string(),
+            })
             .collect()
     }
 
     /// Passes on what a plugin logged. A worker has cut it already; one that was
     /// broken into has not, and is not to fill the disk: answers whether all is well.
-    fn log(&mut self, limits: &Limits, slot: PluginSlot, lines: Vec<LogLine>) -> bool {
+    fn log(&mut self, limits: &Limits, id: JobId, slot: PluginSlot, lines: Vec<LogLine>) -> bool {
         let bytes: usize = lines.iter().map(|line| line.message.len()).sum();
         // The line that counts the dropped ones comes on top.
         let within = lines.len() <= limits.log_lines_max as usize + 1
             && bytes <= limits.log_bytes_max as usize + DROPPED_LINE_BYTES_MAX;
-        let expected = self.in_flight.front_mut().filter(|first| first.overdue_at.is_some());
-        let Some(calls_left) = expected.map(|first| &mut first.logs_left).filter(|left| within && **left > 0)
+        let expected = self.job_mut(id).filter(|job| job.overdue_at.is_some());
+        let Some(calls_left) = expected.map(|job| &mut job.logs_left).filter(|left| within && **left > 0)
         else {
             return false;
         };

@@ -4,6 +4,7 @@
 pub mod components;
 pub mod daemon;
 pub mod memory;
+pub mod model;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use assay::domain::clock::{Clock as _, SystemClock};
 use assay::domain::digest::Digest;
 use assay::domain::evaluation::Definition;
 use assay::domain::ids::{EvaluationId, RunId};
+use assay::domain::plugin::Capability;
 use assay::domain::run::Run;
 use assay::protocol::{JobItem, JobSession};
 use assay::workers::{Artifact, ArtifactCache, ScorerCall, Settings, Workers};
@@ -88,7 +90,12 @@ pub fn session(id: &str, queries: &[&str]) -> JobSession {
 
 /// A call with a configuration.
 pub fn call(plugin: &Arc<Artifact>, config: &str) -> ScorerCall {
-    ScorerCall { plugin: Arc::clone(plugin), config: config.into() }
+    ScorerCall {
+        plugin: Arc::clone(plugin),
+        capability: Capability::Score,
+        config: config.into(),
+        judge: None,
+    }
 }
 
 /// Everything over a data directory, with the binary under test as worker.

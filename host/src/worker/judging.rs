@@ -1,0 +1,110 @@
+//! A guest's judge: the daemon, behind the limits of a batch and the check of
+//! what it replied.
+
+use std::sync::Arc;
+
+use super::line::Line;
+use super::structured::{self, Schemas};
+use crate::domain::judge::{JudgeAnswer, JudgeReply, JudgeRequest};
+use crate::domain::plugin::{PluginError, PluginErrorKind};
+use crate::protocol::{JobId, Limits};
+use crate::sandbox::Judge;
+
+/// The judge of one batch.
+pub struct DaemonJudge {
+    line: Arc<Line>,
+    job: JobId,
+    calls_left: usize,
+    calls_max: usize,
+    repairs_max: u32,
+    schemas: Schemas,
+}
+
+impl DaemonJudge {
+    pub fn new(line: Arc<Line>, job: JobId, limits: &Limits, items: usize) -> Self {
+        let calls_max = limits.judge_calls_max(items);
+        Self {
+            line,
+            job,
+            calls_left: calls_max,
+            calls_max,
+            repairs_max: limits.judge_repairs_max,
+            schemas: Schemas::default(),
+        }
+    }
+
+    fn ask(&mut self, requests: Vec<JudgeRequest>) -> Vec<JudgeAnswer> {
+        let wanted = requests.len();
+        if wanted > self.calls_left {
+            let told = format!("asked for more than {} calls of a judge in one batch", self.calls_max);
+            return (0..wanted).map(|_| Err(error(PluginErrorKind::HostDenied, told.clone()))).collect();
+        }
+        self.calls_left -= wanted;
+        match self.line.ask(self.job, requests) {
+            Some(answers) if answers.len() == wanted => answers,
+            _ => {
+                let told = || error(PluginErrorKind::HostUnavailable, "the judge did not answer".into());
+                (0..wanted).map(|_| Err(told())).collect()
+            }
+        }
+    }
+
+    /// The reply with nothing but its JSON, where it fits what was asked for.
+    fn fitting(
+        &mut self,
+        request: &JudgeRequest,
+        reply: JudgeReply,
+    ) -> Result<JudgeReply, (JudgeReply, String)> {
+        let Some(schema) = &request.schema_json else { return Ok(reply) };
+        match self.schemas.read(schema, &reply.text).map(ToOwned::to_owned) {
+            Ok(text) => Ok(JudgeReply { text, ..reply }),
+            Err(wrong) => Err((reply, wrong)),
+        }
+    }
+}
+
+impl Judge for DaemonJudge {
+    fn complete(&mut self, requests: Vec<JudgeRequest>) -> Vec<JudgeAnswer> {
+        let mut answers: Vec<Option<JudgeAnswer>> = vec![None; requests.len()];
+        let mut open: Vec<(usize, JudgeRequest)> = requests.into_iter().enumerate().collect();
+        for attempt in 0..=self.repairs_max {
+            if open.is_empty() {
+                break;
+            }
+            let asked = open.iter().map(|(_, request)| request.clone()).collect();
+            let replies = self.ask(asked);
+            let mut again = Vec::new();
+            for ((index, request), answer) in open.into_iter().zip(replies) {
+                let answer = match answer.map(|reply| self.fitting(&request, reply)) {
+                    Err(error) => Err(error),
+                    Ok(Ok(reply)) => Ok(reply),
+                    Ok(Err((reply, wrong))) => {
+                        if attempt < self.repairs_max
+                            && let Some(repaired) = structured::repair(&request, &reply.text, &wrong)
+                        {
+                            again.push((index, repaired));
+                            continue;
+                        }
+                        let told = format!(
+                            "judge `{}` did not reply as was asked, {} times: {wrong} (transcript {})",
+                            request.profile,
+                            attempt + 1,
+                            reply.transcript_id
+                        );
+                        Err(error(PluginErrorKind::HostUnavailable, told))
+                    }
+                };
+                answers[index] = Some(answer);
+            }
+            open = again;
+        }
+        answers
+            .into_iter()
+            .map(|answer| answer.expect("what stays open is answered in the last round"))
+            .collect()
+    }
+}
+
+fn error(kind: PluginErrorKind, message: String) -> PluginError {
+    PluginError { kind, message }
+}
