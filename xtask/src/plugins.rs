@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use crate::toolchain::{TARGET, WasmToolchain};
 
 /// Built into the binary.
-const BUILT_IN: [&str; 5] = ["behaviour", "judged-modes", "rubric", "structured", "text"];
+const BUILT_IN: [&str; 6] = ["behaviour", "failure-modes", "judged-modes", "rubric", "structured", "text"];
 
 /// Folders of plugins that stand outside the workspace, as a user's would.
 const OUTSIDE: [&str; 4] = [
