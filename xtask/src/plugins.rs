@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use crate::toolchain::{TARGET, WasmToolchain};
 
 /// Built into the binary.
-const BUILT_IN: [&str; 3] = ["behaviour", "structured", "text"];
+const BUILT_IN: [&str; 6] = ["behaviour", "failure-modes", "judged-modes", "rubric", "structured", "text"];
 
 /// Folders of plugins that stand outside the workspace, as a user's would.
 const OUTSIDE: [&str; 5] = [
@@ -51,7 +51,8 @@ pub fn build() -> anyhow::Result<()> {
     }
     build_with(cargo.arg("--target-dir").arg(&modules))?;
     for name in BUILT_IN {
-        let module = modules.join(TARGET).join("guest").join(format!("assay_plugin_{name}.wasm"));
+        let module =
+            modules.join(TARGET).join("guest").join(format!("assay_plugin_{}.wasm", name.replace('-', "_")));
         encode(&module, &built_in_folder().join(format!("{name}.wasm")))?;
     }
     for folder in OUTSIDE {

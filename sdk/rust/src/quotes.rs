@@ -28,6 +28,18 @@ pub fn find<'a>(text: &'a str, quote: &str) -> Option<&'a str> {
     })
 }
 
+/// At most so many bytes of a text, with a mark where it was cut.
+pub fn shortened(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max { text.to_owned() } else { format!("{}…", head(text, bytes_max)) }
+}
+
+/// At most so many bytes from a text's start: of a long quotation a part that
+/// is in the text all the same.
+pub fn head(text: &str, bytes_max: usize) -> &str {
+    let end = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
 fn find_read<'a>(text: &'a str, text_read: &Reading, quote: &str) -> Option<&'a str> {
     let whole = Reading::new(quote).characters;
     let bare = Reading::new(quote.trim().trim_matches(is_around_a_quote)).characters;
@@ -123,6 +135,14 @@ mod tests {
         assert_eq!(find("42", "42"), Some("42"));
         assert_eq!(find("42", "4"), None);
         assert_eq!(find("", ""), None);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(head("über", 1), "");
+        assert_eq!(head("über", 2), "ü");
+        assert_eq!(shortened("über", 3), "üb…");
+        assert_eq!(shortened("über", 5), "über");
     }
 
     #[test]

@@ -10,11 +10,13 @@
 //! items at once.
 
 mod connection;
+mod form;
 mod material;
 
 #[doc(hidden)]
 pub use connection::connected;
 pub use connection::{answered_by, complete};
+pub use form::{object_schema, read_object};
 pub use material::{DATA_RULES, Use, material};
 
 use crate::{Message, Part, PluginError, Role, Usage};
