@@ -3,6 +3,9 @@
 
 use std::collections::HashMap;
 
+use super::CLUSTERS_MIN;
+use super::intervals::{Interval, student_quantile};
+
 /// Which cluster each item is in, and which stratum each cluster.
 ///
 /// A cluster that lies in two strata counts as two. A stratum with a single
@@ -155,9 +158,86 @@ impl Design {
     }
 }
 
+/// A weighted mean of items of a design.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DesignMean {
+    /// Hájek's mean, Σwy / Σw.
+    pub mean: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// Items.
+    pub n: u64,
+    /// Independent items of equal weight that would tell as much; where the values do not
+    /// vary, the number of items by their weights alone (Kish 1965, §11.7).
+    pub effective_n: f64,
+    /// Clusters.
+    pub clusters: usize,
+    /// Clusters less strata.
+    pub freedom: f64,
+    /// By Student's t; none with fewer than [`CLUSTERS_MIN`] clusters.
+    pub interval: Option<Interval>,
+}
+
+impl Design {
+    /// The mean of values with weights, one for each item in order, with the
+    /// linearised variance Σw(y − ȳ) / Σw summed by cluster (Särndal, Swensson &
+    /// Wretman 1992, §5.7). None where there is nothing to weigh.
+    pub fn mean(&self, values: &[(f64, f64)], confidence: f64) -> Option<DesignMean> {
+        let total: f64 = values.iter().map(|(_, weight)| weight).sum();
+        if total.is_nan() || total <= 0.0 {
+            return None;
+        }
+        let mean = values.iter().map(|(value, weight)| value * weight).sum::<f64>() / total;
+        let parts = values.iter().map(|(value, weight)| weight * (value - mean) / total);
+        let variance = self.variance(&self.totals(parts));
+        let squares: f64 = values.iter().map(|(_, weight)| weight * weight).sum();
+        let of_one =
+            values.iter().map(|(value, weight)| weight * (value - mean).powi(2)).sum::<f64>() / total;
+        let varies = variance > 1e-24 * mean * mean && of_one > 0.0;
+        let standard_error = if varies { variance.sqrt() } else { 0.0 };
+        let half = student_quantile(self.freedom(), confidence) * standard_error;
+        Some(DesignMean {
+            mean,
+            standard_error,
+            n: values.len() as u64,
+            effective_n: if varies { of_one / variance } else { total * total / squares },
+            clusters: self.clusters(),
+            freedom: self.freedom(),
+            interval: (self.clusters() >= CLUSTERS_MIN)
+                .then_some(Interval { low: mean - half, high: mean + half }),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mean_agrees_with_an_independent_calculation() {
+        // NumPy 2.4.6 and SciPy 1.17.1: i = arange(120); c = i//3; s = c//20; y = (i*i*7)%41 + c%5; w = 1 + i%4;
+        // m = (w*y).sum()/w.sum(); Z = w*(y-m)/w.sum() by cluster; within strata
+        // G/(G-1)*((Z-Z.mean())**2).sum(); m -+ t.ppf(.975, 38)*v**.5.
+        let design = Design::new((0..120).map(|i| (i / 60, u64::from(i) / 3)));
+        let values: Vec<(f64, f64)> =
+            (0..120_u32).map(|i| (f64::from((i * i * 7) % 41 + (i / 3) % 5), f64::from(1 + i % 4))).collect();
+        let found = design.mean(&values, 0.95).expect("observed");
+        let interval = found.interval.expect("enough clusters");
+        for (value, expected) in [
+            (found.mean, MEAN[0]),
+            (found.standard_error, MEAN[1]),
+            (interval.low, MEAN[2]),
+            (interval.high, MEAN[3]),
+        ] {
+            assert!((value - expected).abs() < 1e-9, "{value} is not {expected}");
+        }
+        assert_eq!((found.n, found.clusters, found.freedom), (120, 40, 38.0));
+        let same = design.mean(&[(0.1, 2.0); 120], 0.95).expect("observed");
+        assert_eq!((same.standard_error, same.effective_n), (0.0, 120.0));
+        assert_eq!(Design::new([]).mean(&[], 0.95), None);
+    }
+
+    const MEAN: [f64; 4] = [22.17, 1.0706763725500072, 20.00252899997133, 24.337471000028675];
 
     #[test]
     fn a_cluster_is_found_again_in_any_order() {

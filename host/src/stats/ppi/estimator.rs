@@ -243,8 +243,9 @@ impl<'a> Sample<'a> {
     /// The variance that the labels happen not to show. A judge's error is rare;
     /// so is an answer, where a few labels stand for most interactions. Such an
     /// event comes as likely as its label stands for interactions, so it weighs
-    /// Σw³/Σw on average; of what the labels alone do not show, Wilson's interval allows
-    /// for the part that weights leave alike, Σw²/n.
+    /// Σw³/Σw on average, and more in clusters, where half of the other labels are
+    /// taken to share it. Of what the labels alone do not show, Wilson's interval
+    /// allows for the part that weights leave alike, Σw²/n.
     fn unseen(&self, parts: &[f64], target: Target) -> f64 {
         let mut sums = vec![[0.0; 3]; self.strata.len()];
         for label in &self.labelled {
@@ -254,10 +255,12 @@ impl<'a> Sample<'a> {
                 Target::Process => 1.0,
                 Target::TheseInteractions => (1.0 - label.reviewed).max(0.0),
             };
+            let of_cluster = share * self.clusters[self.design.cluster(label.item)].1 / label.weight;
+            let event = drawn * share * (share + of_cluster) / 2.0;
             let sums = &mut sums[label.stratum];
             sums[0] += share;
-            sums[1] += drawn * share.powi(2);
-            sums[2] += drawn * share.powi(3);
+            sums[1] += event;
+            sums[2] += share * event;
         }
         let of_stratum = |((sums, part), stratum): ((&[f64; 3], &f64), &Stratum)| {
             let part = part.clamp(0.0, 1.0);
@@ -357,19 +360,20 @@ mod tests {
     fn weights_clusters_and_strata_agree_with_an_independent_calculation() {
         // NumPy 2.4.6, for each stratum: theta = sum of share*(yb + l*(Fb - fb)) with Hájek's means,
         // l = cov_w(h, f)/var_v(f); Z = l*v*(f-Fb)/V + share*w*((h-yb) - l*(f-fb))/W summed by cluster;
-        // var = sum of G/(G-1)*((Z-Z.mean())**2).sum().
+        // var = sum of G/(G-1)*((Z-Z.mean())**2).sum(); q = share*w/W, e = q*(q + q of the cluster)/2;
+        // unseen = l**2*E + 2*(1-l)**2*(E - e.mean()) with E = (q*e).sum()/q.sum(), by the share of labels.
         let items = designed();
         let sample = Sample::new(&items);
         assert_eq!((sample.labels(), sample.design.strata(), sample.design.clusters()), (344, 2, 300));
         near(sample.stands_for(), 1.0725, 1e-12);
         for (lambda, value, part, variance, unseen) in [
-            (Lambda::Zero, 0.5804968701095461, 0.0, 0.0005390947423405501, 7.345980247495147e-06),
+            (Lambda::Zero, 0.5804968701095461, 0.0, 0.0005390947423405501, 1.5053322161809745e-05),
             (
                 Lambda::Tuned,
                 0.5885393310442368,
                 0.9840469554546544,
                 0.000426390856082604,
-                1.3821281164401818e-05,
+                3.147593747811848e-05,
             ),
         ] {
             let found = sample.estimate(lambda, Target::Process);
