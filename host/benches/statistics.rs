@@ -10,10 +10,6 @@ use rand::{RngExt as _, SeedableRng as _};
 
 fn main() {
     let measured = std::env::args().any(|argument| argument == "--bench");
-    let sections: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    if measured && !sections.is_empty() && !sections.iter().any(|section| section == "statistics") {
-        return;
-    }
     let parts = if measured { 1 } else { 100 };
     bootstrap(100_000 / parts, 1000 / parts);
     for (name, scale) in [
