@@ -70,20 +70,21 @@ impl Design {
     }
 
     fn collapse(&mut self) {
-        let singles: Vec<u32> =
-            (0..self.sizes.len() as u32).filter(|stratum| self.sizes[*stratum as usize] == 1).collect();
-        let into = match singles.as_slice() {
-            [] => return,
-            [only] => {
-                let largest = (0..self.sizes.len() as u32)
-                    .filter(|stratum| stratum != only)
-                    .max_by_key(|stratum| self.sizes[*stratum as usize]);
-                let Some(largest) = largest else { return };
+        let strata = 0..self.sizes.len() as u32;
+        let is_single: Vec<bool> = self.sizes.iter().map(|size| *size == 1).collect();
+        let mut singles = strata.clone().filter(|stratum| is_single[*stratum as usize]);
+        let into = match (singles.next(), singles.next()) {
+            (None, _) => return,
+            (Some(first), Some(_)) => first,
+            (Some(only), None) => {
+                let others = strata.filter(|stratum| *stratum != only);
+                let Some(largest) = others.max_by_key(|stratum| self.sizes[*stratum as usize]) else {
+                    return;
+                };
                 largest
             }
-            [first, ..] => *first,
         };
-        let target = |stratum: u32| if singles.contains(&stratum) { into } else { stratum };
+        let target = |stratum: u32| if is_single[stratum as usize] { into } else { stratum };
         let mut numbers = HashMap::new();
         let mut sizes = Vec::new();
         for stratum in &mut self.stratum_of {

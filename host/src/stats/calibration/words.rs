@@ -3,7 +3,8 @@
 use super::super::intervals::Interval;
 use super::{Agreement, Figure, Scale};
 
-/// What the figures come to, in plain words, for those who do not know them.
+/// What the figures come to, in plain words, for those who do not know them. Of a
+/// yes or no, 1 is called good and 0 bad.
 pub fn in_words(agreement: &Agreement, scale: Scale) -> String {
     match scale {
         Scale::YesNo | Scale::Category { .. } => of_categories(agreement, agreement.kappa, "kappa"),

@@ -246,14 +246,13 @@ pub fn corrected_quality(items: &[Judged], target: Target, confidence: f64) -> C
             effective_n: found.n as f64 / found.design_effect,
         });
     let human = sample.estimate(Lambda::Zero, target);
-    let human_effective = effective(&sample, &human);
     quality.human_only = Some(Uncorrected {
         estimate: human.value,
         interval: (quality.labelled_clusters >= CLUSTERS_MIN as u64)
             .then(|| interval(&sample, &human, target, confidence)),
-        effective_n: human_effective,
+        effective_n: effective(&sample, &human),
     });
-    quality.corrected = match corrected(&sample, &human, human_effective, target, confidence) {
+    quality.corrected = match corrected(&sample, &human, target, confidence) {
         Ok(corrected) => Correction::Estimated(corrected),
         Err(reason) => Correction::Refused { reason },
     };
@@ -263,7 +262,6 @@ pub fn corrected_quality(items: &[Judged], target: Target, confidence: f64) -> C
 fn corrected(
     sample: &Sample<'_>,
     human: &Estimate,
-    worth: f64,
     target: Target,
     confidence: f64,
 ) -> Result<Corrected, Refusal> {
@@ -284,6 +282,8 @@ fn corrected(
     if !(1.0 / STANDS_FOR_MAX..=STANDS_FOR_MAX).contains(&share) {
         return Err(Refusal::DoNotAddUp { share });
     }
+    // How many answers were seen does not depend on what they are to tell of.
+    let worth = effective(sample, &sample.estimate(Lambda::Zero, Target::Process));
     let (failures, successes) = (worth * (1.0 - human.value), worth * human.value);
     if failures < ANSWERS_MIN || successes < ANSWERS_MIN {
         let refusal = Refusal::TooFewAnswers { failures, successes };
