@@ -2,7 +2,7 @@
 
 mod support;
 
-use assay::domain::plugin::{Cause, PluginErrorKind, Value};
+use assay::domain::plugin::{Capability, Cause, PluginErrorKind, Value};
 use assay::protocol::Limits;
 use assay::sandbox::{Engine, Plugin, compile, convert_interaction};
 use assay::workers::{Settings, Workers};
@@ -140,7 +140,13 @@ fn a_flood_of_log_lines_is_cut_and_counted() {
     // SAFETY: the file was written a moment ago from what `compile` returned.
     let plugin = unsafe { Plugin::load(&engine, &file) }.expect("loaded");
     let item = assay::domain::interaction::Interaction { query: "poison".into(), ..Default::default() };
-    let called = plugin.score(&engine, &config("log"), &[convert_interaction("0".into(), item)]);
+    let called = plugin.answer(
+        &engine,
+        Capability::Score,
+        &config("log"),
+        &[convert_interaction("0".into(), item)],
+        None,
+    );
     assert!(called.result.is_ok(), "{:?}", called.result);
     let told: Vec<_> = called.log.iter().map(|line| line.message.as_str()).collect();
     assert_eq!(told, ["line 0", "line 1", "line 2", "line 3", "line 4", "99995 more log lines were dropped"]);

@@ -21,7 +21,7 @@ enum Xtask {
     Test,
     /// Prints each hot path as a ratio against its limit
     Bench {
-        /// Measures these sections only: calls, confinement, python, run, start
+        /// Measures these sections only: calls, confinement, coverage, ingest, python, run, start, statistics
         sections: Vec<String>,
     },
     /// Builds every plugin of the project to a component

@@ -30,13 +30,18 @@ pub fn demo(arguments: &[String]) -> anyhow::Result<()> {
 pub fn bench(sections: &[String]) -> anyhow::Result<()> {
     plugins::build()?;
     foreign::build()?;
-    let mut bench = vec!["bench", "--locked", "--package", "assay", "--bench", "speed"];
-    // Sections are those of `speed`.
-    if sections.is_empty() {
-        bench.extend(["--bench", "ingest", "--bench", "judge"]);
+    let mut bench = vec!["bench", "--locked", "--package", "assay"];
+    // Each bench that is a section of its own has its name; the rest are sections of `speed`.
+    const ALONE: [&str; 4] = ["coverage", "ingest", "judge", "statistics"];
+    for name in ALONE.into_iter().filter(|name| sections.is_empty() || sections.iter().any(|s| s == name)) {
+        bench.extend(["--bench", name]);
     }
+    if sections.is_empty() || sections.iter().any(|section| !ALONE.contains(&section.as_str())) {
+        bench.extend(["--bench", "speed"]);
+    }
+    let sections: Vec<_> = sections.iter().filter(|section| !ALONE.contains(&section.as_str())).collect();
     bench.push("--");
-    bench.extend(sections.iter().map(String::as_str));
+    bench.extend(sections.iter().map(|section| section.as_str()));
     cargo(&bench)
 }
 
