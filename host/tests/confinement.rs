@@ -28,7 +28,7 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use assay::confinement::{ALLOWED, ALLOWED_WITH_CONDITIONS, FATAL, confine};
-    use assay::protocol::{Connection, FromWorker, LogLine, LoggedLevel, PluginSlot, ToWorker};
+    use assay::protocol::{Connection, FromWorker, JobId, LogLine, LoggedLevel, PluginSlot, ToWorker};
     use assay::sandbox::Engine;
     use assay::workers::{Settings, Workers};
     use libc::{
@@ -304,7 +304,11 @@ mod linux {
     /// Logs without end, to fill the disk.
     fn chatter(mut connection: Connection, _: UnixStream) {
         let line = LogLine { level: LoggedLevel::Error, message: "x".repeat(1 << 20) };
-        while connection.writer.send(&FromWorker::Logged(PluginSlot(0), vec![line.clone()]), None).is_ok() {}
+        while connection
+            .writer
+            .send(&FromWorker::Logged(JobId(0), PluginSlot(0), vec![line.clone()]), None)
+            .is_ok()
+        {}
     }
 
     /// Begins a long frame and goes on a byte at a time.

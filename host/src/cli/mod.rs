@@ -9,6 +9,7 @@ mod data;
 mod demo;
 mod export;
 mod import;
+mod judge;
 mod plugin;
 mod progress;
 mod reference_set;
@@ -73,6 +74,9 @@ enum Command {
     Run(run::Run),
     /// Score a run again from what was kept of it, asking no model
     Replay(replay::Replay),
+    /// Ask a judge again
+    #[command(subcommand)]
+    Judge(judge::Judge),
     /// Check and try rubrics
     #[command(subcommand)]
     Rubric(rubric::Rubric),
@@ -211,6 +215,7 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
             Command::Serve(command) => serve::run(context, command).await,
             Command::Run(command) => run::run(context, command).await,
             Command::Replay(command) => replay::run(context, command).await,
+            Command::Judge(command) => judge::run(context, command).await,
             Command::Rubric(command) => rubric::run(context, command).await,
             Command::Demo(command) => demo::run(context, command).await,
             Command::Plugin(command) => plugin::run(context, command).await,

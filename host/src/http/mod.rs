@@ -5,6 +5,7 @@
 
 mod auth;
 mod cache;
+mod comparisons;
 mod connections;
 mod document;
 mod evaluations;

@@ -15,8 +15,8 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::Problem;
 use super::{
-    Api, auth, cache, document, evaluations, histograms, idempotency, instrumentation, interactions, latency,
-    otlp, plugins, reference_sets, runs, signals, status, transcripts, users,
+    Api, auth, cache, comparisons, document, evaluations, histograms, idempotency, instrumentation,
+    interactions, latency, otlp, plugins, reference_sets, runs, signals, status, transcripts, users,
 };
 
 #[derive(OpenApi)]
@@ -46,6 +46,7 @@ fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(runs::result))
         .routes(routes!(runs::failure_modes))
         .routes(routes!(runs::replay))
+        .routes(routes!(comparisons::compare))
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::items))
         .routes(routes!(runs::events))

@@ -10,6 +10,7 @@ mod batch_work;
 mod batches;
 mod behaviour;
 mod bisect;
+mod comparison;
 mod execute;
 mod extract;
 mod failure_modes;
@@ -19,6 +20,7 @@ mod judging;
 mod outcome;
 mod prepare;
 mod quarantine;
+mod repeat;
 mod replay;
 mod result;
 mod retention;
@@ -42,10 +44,12 @@ use crate::judge::Judges;
 use crate::store::{NewRun, RunFilter, Store, StoreError};
 use crate::workers::Workers;
 
+pub use comparison::{ComparedClass, ComparedGroup, Comparison, ComparisonQuestion};
 pub use extract::{ReadyExtractor, SessionOutcome};
 pub use failure_modes::{FailureGroup, FailureModes, FailuresBy, ModeShare, Share};
 pub use fate::{EvaluationFate, Fate, NamedScore, NamedUnscored, named};
 pub use outcome::CheckedSignal;
+pub use repeat::{RepeatQuestion, RepeatReport, RepeatedOutput};
 pub use replay::{Difference, Replay};
 pub use result::{ClassResult, CompletionResult, OutputResult, RunResult, ScorerResult};
 pub use signals::{

@@ -161,7 +161,7 @@ fn told(score: &ScoreRow) -> String {
     }
 }
 
-fn batch_item(row: &ItemRow) -> BatchItem {
+pub(super) fn batch_item(row: &ItemRow) -> BatchItem {
     let present = row.answer.as_ref().map(|answer| {
         let given = serde_json::from_str::<crate::domain::interaction::Answer>(answer)
             .is_ok_and(|answer| answer.presence() == crate::domain::completion::Presence::Given);

@@ -5,6 +5,7 @@
 //! transaction. Callers make ids and instants; the store writes them.
 
 mod arrivals;
+mod comparison;
 mod condition;
 mod database;
 mod erasure;
@@ -40,6 +41,7 @@ mod vacuum;
 use std::path::PathBuf;
 
 pub use arrivals::{Arrival, ArrivalRules};
+pub use comparison::ComparedAnswer;
 pub use condition::Condition;
 pub use database::Store;
 pub use erasure::{Erased, SpanPlace};
