@@ -99,6 +99,11 @@ id!(
     ReferenceSetId,
     "reference set"
 );
+id!(
+    /// Names a reclassification.
+    ReclassificationId,
+    "reclassification"
+);
 
 impl InteractionId {
     /// The one id of the interaction whose root is a span. Interactions of one

@@ -12,6 +12,7 @@ pub mod interaction;
 pub mod latency;
 pub mod plugin;
 pub mod production;
+pub mod reclassification;
 pub mod reference_set;
 pub mod role;
 pub mod run;

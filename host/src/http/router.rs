@@ -16,7 +16,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::Problem;
 use super::{
     Api, auth, cache, document, evaluations, histograms, idempotency, instrumentation, interactions, latency,
-    otlp, plugins, reference_sets, runs, signals, status, users,
+    otlp, plugins, reclassifications, reference_sets, runs, signals, status, users,
 };
 
 #[derive(OpenApi)]
@@ -60,6 +60,8 @@ fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(interactions::list))
         .routes(routes!(interactions::get))
         .routes(routes!(interactions::evaluations))
+        .routes(routes!(reclassifications::list, reclassifications::start))
+        .routes(routes!(reclassifications::get))
         .routes(routes!(users::delete))
         .routes(routes!(signals::signals))
         .routes(routes!(instrumentation::instrumentation))

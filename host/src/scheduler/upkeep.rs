@@ -23,18 +23,20 @@ enum Duty {
     FollowProduction,
     ForgetSpans,
     LetGo,
+    Reclassify,
     RecountLatencies,
     RollUpLatencies,
 }
 
 impl Duty {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::AssembleTraces,
         Self::CloseSessions,
         Self::ExtractSignals,
         Self::FollowProduction,
         Self::ForgetSpans,
         Self::LetGo,
+        Self::Reclassify,
         Self::RecountLatencies,
         Self::RollUpLatencies,
     ];
@@ -95,6 +97,7 @@ impl Upkeep {
             Duty::FollowProduction => self.runner.keep_following().await?,
             Duty::ForgetSpans => self.ingest.forget_spans().await?,
             Duty::LetGo => drop(self.runner.let_go_hourly(&self.retention).await?),
+            Duty::Reclassify => self.ingest.reclassifier().carry_out(|_| {}).await?,
             Duty::RecountLatencies => self.recount_latencies().await?,
             Duty::RollUpLatencies => self.roll_up_latencies().await?,
         }

@@ -113,7 +113,7 @@ impl Store {
     /// Deletes a name that no interaction up to a row and nothing else has. To look
     /// for its references SQLite would read the whole table of interactions, with
     /// all writes waiting: the caller has looked, and what gets the name meanwhile
-    /// makes it stay.
+    /// makes it stay. So does a reclassification, which gives names to what is there.
     pub(super) async fn erase_name(&self, name: i64, seen: i64) -> Result<()> {
         self.on_writer(move |connection| {
             connection.execute_batch("PRAGMA secure_delete = ON; PRAGMA foreign_keys = OFF")?;
@@ -123,6 +123,7 @@ impl Store {
                      AND NOT EXISTS (SELECT 1 FROM interaction WHERE user = ?1) \
                      AND NOT EXISTS (SELECT 1 FROM event WHERE user = ?1) \
                      AND NOT EXISTS (SELECT 1 FROM session WHERE user = ?1) \
+                     AND NOT EXISTS (SELECT 1 FROM reclassification WHERE state = 'running') \
                      AND NOT EXISTS (SELECT 1 FROM interaction WHERE id > ?2 AND ?1 IN \
                          (tenant, request_class, class_rules, template, template_version, model, service_version))",
                     [name, seen],

@@ -20,6 +20,7 @@ mod names;
 mod payload;
 mod plugins;
 mod production_runs;
+mod reclassification;
 mod reference_sets;
 mod removal;
 mod results;
@@ -51,6 +52,7 @@ pub use latency::{
 pub use payload::Payload;
 pub use plugins::{PluginChange, StoredPlugin};
 pub use production_runs::{ClusterCompletion, Draw, InteractionOutcome};
+pub use reclassification::{ClassPage, ClassedInteraction, GivenClass, NewReclassification, Started};
 pub use reference_sets::{Import, ImportedItem, VersionRef};
 pub use results::{
     AnswerOutcome, BatchItem, ClassCompletion, ItemFilter, ItemRow, OutputSummary, ScoreRow, ScorerOutcomes,
