@@ -33,7 +33,7 @@ pub fn bench(sections: &[String]) -> anyhow::Result<()> {
     let mut bench = vec!["bench", "--locked", "--package", "assay", "--bench", "speed"];
     // Sections are those of `speed`.
     if sections.is_empty() {
-        bench.extend(["--bench", "ingest"]);
+        bench.extend(["--bench", "ingest", "--bench", "latency"]);
     }
     bench.push("--");
     bench.extend(sections.iter().map(String::as_str));

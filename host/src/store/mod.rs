@@ -47,7 +47,8 @@ pub use idempotency::{KEPT_US as IDEMPOTENCY_KEPT_US, Recall, Remembered};
 pub use instrumentation::Instrumentation;
 pub use interactions::{Kept, NewInteraction, StoredInteraction};
 pub use latency::{
-    CacheGroup, Counts, Distribution, Figures, GroupKey, Grouping, KeyPart, LatencyGroup, StaleHour,
+    CacheGroup, ChangedDay, Counts, Distribution, Figures, GroupKey, Grouping, KeyPart, LatencyGroup,
+    StaleHour,
 };
 pub use payload::Payload;
 pub use plugins::{PluginChange, StoredPlugin};
