@@ -1,10 +1,11 @@
 //! The only SQL. SQLite in WAL mode, on threads of its own.
 //!
-//! One thread writes, two read. What a write method acknowledged survives
+//! One thread writes, two read, and one moves the log into the database. What a write method acknowledged survives
 //! `kill -9` and power loss (`synchronous = FULL`). One method is one
 //! transaction. Callers make ids and instants; the store writes them.
 
 mod arrivals;
+mod checkpoints;
 mod condition;
 mod database;
 mod erasure;
