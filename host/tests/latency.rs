@@ -200,6 +200,119 @@ async fn late_data_goes_to_the_hour_in_which_it_started() {
     assert_eq!(figures.to, Some(Timestamp(START + 3 * HOUR_US)));
 }
 
+/// What figures without hours tell, in the coarsest and in the finest cells.
+async fn everything_by_day(store: &Store, slice: &Slice) -> String {
+    let finest: Vec<_> = Dimension::ALL.into_iter().filter(|by| *by != Dimension::Hour).collect();
+    let mut text = String::new();
+    for by in [finest, vec![Dimension::Template, Dimension::InputLength, Dimension::Day], Vec::new()] {
+        for metric in Metric::ALL {
+            let grouping = Grouping { slice: slice.clone(), by: by.clone() };
+            let figures = store.latency_groups(metric, grouping).await.expect("answered");
+            for LatencyGroup { key, counts, values } in figures.groups {
+                let bins: Vec<_> = values.sketch.bins().collect();
+                let (mean, max) =
+                    (values.sketch.mean().map(|mean| format!("{mean:.6}")), values.sketch.max());
+                let tokens = (counts.requests, counts.failed, counts.input_tokens, counts.first_token.n);
+                writeln!(text, "{metric:?} {key:?} {mean:?} {max:?} {bins:?} {tokens:?}")
+                    .expect("a string grows");
+            }
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn days_that_are_added_up_tell_what_their_hours_tell_also_when_these_change() {
+    const DAY_US: i64 = 24 * HOUR_US;
+    let over_days = |index: u64| {
+        let mut request = request(index);
+        request.started_at.0 += (index % 4) as i64 * DAY_US;
+        request
+    };
+    let (added_up, by_hours) =
+        (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (store, plain) = (open(added_up.path()), open(by_hours.path()));
+    // The fourth day is not over.
+    let now = Timestamp(START + 3 * DAY_US + HOUR_US);
+    let slices = [
+        Slice::default(),
+        Slice { model: Some("model-1".into()), ..Slice::default() },
+        Slice { template: Some("template-2".into()), ..Slice::default() },
+        Slice {
+            from: Some(Timestamp(START + 2 * HOUR_US)),
+            to: Some(Timestamp(START + 2 * DAY_US + 3 * HOUR_US)),
+            ..Slice::default()
+        },
+    ];
+    let same = async |what: &str| {
+        for slice in &slices {
+            let (found, expected) =
+                (everything_by_day(&store, slice).await, everything_by_day(&plain, slice).await);
+            assert_eq!(found, expected, "{what}, {slice:?}");
+        }
+    };
+    let build = async || {
+        let changed = store.latency_days_changed(now).await.expect("read");
+        for day in &changed {
+            store.latency_day_build(*day).await.expect("added up");
+        }
+        changed.len()
+    };
+    for store in [&store, &plain] {
+        insert(store, (0..3000).map(over_days)).await;
+        roll_up_all(store, 700).await;
+    }
+    assert_eq!(build().await, 3);
+    assert_eq!(build().await, 0);
+    same("added up").await;
+
+    // One comes late, and one has a revision.
+    for store in [&store, &plain] {
+        let mut late = request(5000);
+        late.started_at = Timestamp(START + 2 * HOUR_US + 1);
+        insert(store, [late]).await;
+        store.traces_assembled(vec![assembled(9, 9_000_000_000)], RULES.idle_gap_us).await.expect("written");
+        roll_up_all(store, 700).await;
+    }
+    same("changed since").await;
+    assert_eq!(build().await, 1);
+    same("added up again").await;
+    for store in [&store, &plain] {
+        store.traces_assembled(vec![assembled(9, 7_000_000_000)], RULES.idle_gap_us).await.expect("written");
+        roll_up_all(store, 700).await;
+        for stale in store.latency_stale_hours().await.expect("answered") {
+            store.latency_recount(stale).await.expect("counted");
+        }
+    }
+    same("counted again").await;
+
+    // One that changes while it is added up is not taken for added up.
+    let changed = store.latency_days_changed(now).await.expect("read");
+    for store in [&store, &plain] {
+        insert(store, [over_days(6000)]).await;
+        roll_up_all(store, 700).await;
+    }
+    store.latency_day_build(changed[0]).await.expect("given up");
+    assert_eq!(store.latency_days_changed(now).await.expect("read").len(), 1);
+    same("changed meanwhile").await;
+    assert_eq!(build().await, 1);
+    same("added up at last").await;
+
+    // The days are really read: without their hours the answers are the same.
+    let database = rusqlite::Connection::open(added_up.path().join("assay.db")).expect("opened");
+    let hours = (START / DAY_US * 24, (START / DAY_US + 3) * 24);
+    let gone =
+        database.execute("DELETE FROM latency_block WHERE hour >= ?1 AND hour < ?2", hours).expect("deleted");
+    assert!(gone > 100, "{gone}");
+    for slice in &slices[..3] {
+        assert_eq!(
+            everything_by_day(&store, slice).await,
+            everything_by_day(&plain, slice).await,
+            "{slice:?}"
+        );
+    }
+}
+
 /// One trace with one interaction that took so long.
 fn assembled(trace: u8, total_us: u64) -> AssembledTrace {
     let mut from = request(u64::from(trace));

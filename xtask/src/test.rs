@@ -32,7 +32,7 @@ pub fn bench(sections: &[String]) -> anyhow::Result<()> {
     foreign::build()?;
     let mut bench = vec!["bench", "--locked", "--package", "assay"];
     // Each bench that is a section of its own has its name; the rest are sections of `speed`.
-    const ALONE: [&str; 4] = ["coverage", "ingest", "judge", "statistics"];
+    const ALONE: [&str; 5] = ["coverage", "ingest", "judge", "latency", "statistics"];
     for name in ALONE.into_iter().filter(|name| sections.is_empty() || sections.iter().any(|s| s == name)) {
         bench.extend(["--bench", name]);
     }

@@ -8,6 +8,7 @@ mod erase;
 mod export;
 mod file_import;
 mod import;
+mod reclassify;
 mod selection;
 
 use std::fs::{self, File};
@@ -35,6 +36,7 @@ pub use erase::{ErasedUser, erase_user};
 pub use export::{ExportError, ExportFormat, Exported, export};
 pub use file_import::{Destination, FileImport, FileImportError, Imported, import_file};
 pub use import::{ImportError, import_reference_set};
+pub use reclassify::reclassify;
 pub use selection::{SelectionError, select_reference_set};
 
 /// Why the parts cannot be put together.

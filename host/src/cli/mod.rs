@@ -12,6 +12,7 @@ mod import;
 mod judge;
 mod plugin;
 mod progress;
+mod reclassify;
 mod reference_set;
 mod replay;
 mod rubric;
@@ -98,6 +99,8 @@ enum Command {
     Import(import::Import),
     /// Export interactions, scores, signals and events as files, while the daemon may work
     Export(export::Export),
+    /// Give interactions that are there the class that the rules of now give them, while the daemon may work
+    Reclassify(reclassify::Reclassify),
     /// Back the data directory up into one file, while the daemon may work
     Backup(data::Backup),
     /// Make a data directory from a backup; the daemon must not run
@@ -223,6 +226,7 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
             Command::ReferenceSet(command) => reference_set::run(context, command).await,
             Command::User(command) => user::run(context, command).await,
             Command::Import(command) => import::run(context, command).await,
+            Command::Reclassify(command) => reclassify::run(context, command).await,
             Command::Export(command) => export::run(&context, command),
             Command::Backup(command) => data::backup(&context, &command),
             Command::Restore(command) => data::run_restore(&context, &command),

@@ -99,6 +99,11 @@ id!(
     ReferenceSetId,
     "reference set"
 );
+id!(
+    /// Names a reclassification.
+    ReclassificationId,
+    "reclassification"
+);
 
 id!(
     /// Names a call of a judge.

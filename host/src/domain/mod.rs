@@ -13,6 +13,7 @@ pub mod judge;
 pub mod latency;
 pub mod plugin;
 pub mod production;
+pub mod reclassification;
 pub mod reference_set;
 pub mod role;
 pub mod run;

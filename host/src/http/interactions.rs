@@ -9,6 +9,7 @@ use super::extract::{Bytes, Json, Path, SliceQuery};
 use super::problem::{Problem, ProblemPlace};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{InteractionId, SessionId};
+use crate::domain::reclassification::EarlierClass;
 use crate::domain::slice::Slice;
 use crate::ingest::{Lines, Rejected, read_events, read_interactions};
 use crate::runner::EvaluationFate;
@@ -114,7 +115,8 @@ pub struct InteractionView {
     session: Option<SessionId>,
     /// Class of the request.
     request_class: Option<String>,
-    /// Version of the rules that gave the class; none where the client gave it.
+    /// Version of the rules that gave the class, or of which none fits; none where
+    /// the client gave it, or there were no rules.
     class_rules: Option<String>,
     /// The question's side.
     #[schema(value_type = Object)]
@@ -173,7 +175,8 @@ pub async fn get(
     let found = api.app.store.interaction_get(InteractionId::of_name(&name)).await?;
     let signals = api.app.store.signals_of(found.row).await?;
     let signals = signals.into_iter().map(SignalView::from).collect();
-    Ok(Json(InteractionDetail { interaction: found.into(), signals }))
+    let earlier_classes = api.app.store.earlier_classes(found.row).await?;
+    Ok(Json(InteractionDetail { interaction: found.into(), earlier_classes, signals }))
 }
 
 /// An interaction of production with what its user showed.
@@ -181,6 +184,8 @@ pub async fn get(
 pub struct InteractionDetail {
     #[serde(flatten)]
     interaction: InteractionView,
+    /// Classes that it had before it was classified anew, the earliest first.
+    earlier_classes: Vec<EarlierClass>,
     /// Signals; none before its session has closed.
     signals: Vec<SignalView>,
 }

@@ -20,6 +20,7 @@ mod latency;
 mod otlp;
 mod plugins;
 mod problem;
+mod reclassifications;
 mod reference_sets;
 mod router;
 mod runs;

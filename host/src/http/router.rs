@@ -16,7 +16,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::Problem;
 use super::{
     Api, auth, cache, comparisons, document, evaluations, histograms, idempotency, instrumentation,
-    interactions, latency, otlp, plugins, reference_sets, runs, signals, status, transcripts, users,
+    interactions, latency, otlp, plugins, reclassifications, reference_sets, runs, signals, status,
+    transcripts, users,
 };
 
 #[derive(OpenApi)]
@@ -65,6 +66,8 @@ fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(interactions::evaluations))
         .routes(routes!(transcripts::get))
         .routes(routes!(transcripts::judges))
+        .routes(routes!(reclassifications::list, reclassifications::start))
+        .routes(routes!(reclassifications::get))
         .routes(routes!(users::delete))
         .routes(routes!(signals::signals))
         .routes(routes!(instrumentation::instrumentation))

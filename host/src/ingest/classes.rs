@@ -35,15 +35,20 @@ impl Classifier {
         Ok(Self { rules: compiled, version })
     }
 
+    /// Version of the rules: other rules have another.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
     /// Gives an interaction its class, unless it came with one. Answers the
-    /// version of the rules where they gave it.
+    /// version of the rules where they were asked, also if none of them fits; none
+    /// where there are no rules.
     pub fn classify(&self, interaction: &mut Interaction, origin: &Origin) -> Option<&str> {
-        if interaction.request_class.is_some() {
+        if interaction.request_class.is_some() || self.rules.is_empty() {
             return None;
         }
-        let (rule, _) =
-            self.rules.iter().find(|(rule, query)| fits(rule, query.as_ref(), interaction, origin))?;
-        interaction.request_class = Some(rule.class.clone());
+        let fitting = self.rules.iter().find(|(rule, query)| fits(rule, query.as_ref(), interaction, origin));
+        interaction.request_class = fitting.map(|(rule, _)| rule.class.clone());
         Some(&self.version)
     }
 }
@@ -87,7 +92,7 @@ mod tests {
         assert_eq!(class_of(refund.clone()), (Some("refund".into()), true));
         let own = Interaction { request_class: Some("mine".into()), ..refund };
         assert_eq!(class_of(own), (Some("mine".into()), false));
-        assert_eq!(class_of(Interaction::default()), (None, false));
+        assert_eq!(class_of(Interaction::default()), (None, true));
     }
 
     #[test]

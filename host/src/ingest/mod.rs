@@ -10,6 +10,7 @@ pub mod file;
 mod native;
 pub mod otlp;
 mod queue;
+mod reclassifier;
 mod redaction;
 mod traces;
 
@@ -21,10 +22,10 @@ use crate::domain::production::{Event, ProductionInteraction};
 use crate::store::{Arrival, ArrivalRules, Kept, NewInteraction, Store, StoreError, TraceWaits};
 
 pub use native::{Lines, Rejected, event_of, interaction_of, read_events, read_interactions};
+pub use reclassifier::Reclassifier;
 pub use redaction::{Redactor, RuleError};
 pub use traces::names_user;
 
-use classes::Classifier;
 use queue::Queue;
 
 /// Microseconds of a second.
@@ -61,7 +62,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     settings: config::Ingest,
     redactor: Redactor,
-    classifier: Classifier,
+    reclassifier: Reclassifier,
     queue: Queue,
     waiting: traces::Waiting,
 }
@@ -70,7 +71,7 @@ impl Ingest {
     /// Compiles the rules and starts the task that writes.
     pub fn start(store: Store, clock: Arc<dyn Clock>, settings: config::Ingest) -> Result<Self, RuleError> {
         let redactor = Redactor::new(&settings.redact)?;
-        let classifier = Classifier::new(&settings.classes)?;
+        let reclassifier = Reclassifier::new(store.clone(), Arc::clone(&clock), &settings.classes)?;
         let seconds = |seconds: u32| i64::from(seconds) * SECOND_US;
         let rules = ArrivalRules {
             idle_gap_us: seconds(settings.session_idle_s),
@@ -81,7 +82,9 @@ impl Ingest {
         };
         let queue = Queue::start(store.clone(), Arc::clone(&clock), rules, &settings);
         let waiting = traces::Waiting::default();
-        Ok(Self { shared: Arc::new(Shared { store, clock, settings, redactor, classifier, queue, waiting }) })
+        Ok(Self {
+            shared: Arc::new(Shared { store, clock, settings, redactor, reclassifier, queue, waiting }),
+        })
     }
 
     /// Takes interactions; they are on disk when this returns.
@@ -111,6 +114,11 @@ impl Ingest {
         &self.shared.settings
     }
 
+    /// What gives interactions that are there their class anew, by the same rules.
+    pub fn reclassifier(&self) -> &Reclassifier {
+        &self.shared.reclassifier
+    }
+
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
@@ -120,7 +128,8 @@ impl Ingest {
     fn prepare(&self, mut interaction: ProductionInteraction, received_at: Timestamp) -> NewInteraction {
         let shared = &self.shared;
         // Rules may speak of what redaction replaces.
-        let rules = shared.classifier.classify(&mut interaction.interaction, &interaction.origin);
+        let rules =
+            shared.reclassifier.classifier().classify(&mut interaction.interaction, &interaction.origin);
         shared.redactor.interaction(&mut interaction.interaction, &mut interaction.origin);
         NewInteraction::new(interaction, received_at, rules)
     }

@@ -12,29 +12,33 @@ use crate::config::Retention;
 use crate::domain::latency::HOUR_US;
 use crate::ingest::Ingest;
 use crate::runner::{Runner, RunnerError};
-use crate::store::{Store, StoreError};
+use crate::store::{ChangedDay, Store, StoreError};
 
 /// Something that is done again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Duty {
+    AddUpLatencies,
     AssembleTraces,
     CloseSessions,
     ExtractSignals,
     FollowProduction,
     ForgetSpans,
     LetGo,
+    Reclassify,
     RecountLatencies,
     RollUpLatencies,
 }
 
 impl Duty {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
+        Self::AddUpLatencies,
         Self::AssembleTraces,
         Self::CloseSessions,
         Self::ExtractSignals,
         Self::FollowProduction,
         Self::ForgetSpans,
         Self::LetGo,
+        Self::Reclassify,
         Self::RecountLatencies,
         Self::RollUpLatencies,
     ];
@@ -44,7 +48,10 @@ impl Duty {
         match self {
             // Recounting reads all of an hour's interactions, and late spans make
             // an hour stale again and again. Letting go asks whether its hour is over.
-            Self::ForgetSpans | Self::LetGo | Self::RecountLatencies => Duration::from_secs(60),
+            // A day that changes goes on changing for a while.
+            Self::AddUpLatencies | Self::ForgetSpans | Self::LetGo | Self::RecountLatencies => {
+                Duration::from_secs(60)
+            }
             _ => Duration::from_secs(1),
         }
     }
@@ -62,12 +69,14 @@ pub struct Upkeep {
     retention: Retention,
     /// Rolling up and recounting would undo each other's preparations.
     rolling_up: Arc<Mutex<()>>,
+    /// The days that had changed at the last look.
+    changed_days: Arc<Mutex<Vec<ChangedDay>>>,
 }
 
 impl Upkeep {
     /// Nothing happens before [`Upkeep::run`].
     pub fn new(store: Store, ingest: Ingest, runner: Runner, retention: Retention) -> Self {
-        Self { store, ingest, runner, retention, rolling_up: Arc::default() }
+        Self { store, ingest, runner, retention, rolling_up: Arc::default(), changed_days: Arc::default() }
     }
 
     /// Serves until the future is dropped. What one duty waits for holds no other up.
@@ -89,12 +98,14 @@ impl Upkeep {
 
     async fn perform(&self, duty: Duty) -> Result<(), RunnerError> {
         match duty {
+            Duty::AddUpLatencies => self.add_up_latencies().await?,
             Duty::AssembleTraces => self.ingest.assemble_due().await?,
             Duty::CloseSessions => self.close_sessions().await?,
             Duty::ExtractSignals => self.runner.extract_due().await?,
             Duty::FollowProduction => self.runner.keep_following().await?,
             Duty::ForgetSpans => self.ingest.forget_spans().await?,
             Duty::LetGo => drop(self.runner.let_go_hourly(&self.retention).await?),
+            Duty::Reclassify => self.ingest.reclassifier().carry_out(|_| {}).await?,
             Duty::RecountLatencies => self.recount_latencies().await?,
             Duty::RollUpLatencies => self.roll_up_latencies().await?,
         }
@@ -104,6 +115,18 @@ impl Upkeep {
     async fn roll_up_latencies(&self) -> Result<(), StoreError> {
         let _turn = self.rolling_up.lock().await;
         while self.store.latency_roll_up(ROLLED_UP).await? > 0 {}
+        Ok(())
+    }
+
+    /// Adds days up that are over and have not changed since the last look: what is
+    /// imported changes the same day again and again.
+    async fn add_up_latencies(&self) -> Result<(), StoreError> {
+        let mut before = self.changed_days.lock().await;
+        let changed = self.store.latency_days_changed(self.ingest.now()).await?;
+        for day in changed.iter().filter(|day| before.contains(day)) {
+            self.store.latency_day_build(*day).await?;
+        }
+        *before = changed;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::checkpoints::Checkpoints;
 use super::condition::LastCondition;
 use super::{BUSY_TIMEOUT, Result, StoreError, migrations};
 use crate::fault;
@@ -27,7 +28,7 @@ pub struct Store {
     path: Arc<PathBuf>,
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -46,15 +47,16 @@ impl Store {
             .map_err(failed)?;
         writer
             .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
-                 PRAGMA secure_delete = FAST;",
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = FAST;",
             )
             .map_err(failed)?;
         migrations::migrate(&mut writer, path)?;
+        let mut checkpoints = Checkpoints::start(path, &mut writer).map_err(failed)?;
         let (to_writer, writes) = mpsc::channel::<Work>();
         spawn("store-writer", move || {
             for work in writes {
                 work(&mut writer);
+                checkpoints.between_commits(&writer);
             }
         });
         let (to_readers, reads) = mpsc::channel::<Work>();
@@ -113,7 +115,7 @@ impl Store {
     /// Deletes a name that no interaction up to a row and nothing else has. To look
     /// for its references SQLite would read the whole table of interactions, with
     /// all writes waiting: the caller has looked, and what gets the name meanwhile
-    /// makes it stay.
+    /// makes it stay. So does a reclassification, which gives names to what is there.
     pub(super) async fn erase_name(&self, name: i64, seen: i64) -> Result<()> {
         self.on_writer(move |connection| {
             connection.execute_batch("PRAGMA secure_delete = ON; PRAGMA foreign_keys = OFF")?;
@@ -123,6 +125,7 @@ impl Store {
                      AND NOT EXISTS (SELECT 1 FROM interaction WHERE user = ?1) \
                      AND NOT EXISTS (SELECT 1 FROM event WHERE user = ?1) \
                      AND NOT EXISTS (SELECT 1 FROM session WHERE user = ?1) \
+                     AND NOT EXISTS (SELECT 1 FROM reclassification WHERE state = 'running') \
                      AND NOT EXISTS (SELECT 1 FROM interaction WHERE id > ?2 AND ?1 IN \
                          (tenant, request_class, class_rules, template, template_version, model, service_version))",
                     [name, seen],
@@ -186,6 +189,6 @@ fn transact<T>(connection: &mut Connection, work: impl FnOnce(&Transaction<'_>) 
     Ok(value)
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
+pub(super) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
     thread::Builder::new().name(name.into()).spawn(body).expect("the process may start a thread");
 }

@@ -335,6 +335,8 @@ fn is_unused(transaction: &Transaction<'_>, name: i64) -> Result<Option<i64>> {
             "SELECT 1 WHERE EXISTS (SELECT 1 FROM interaction WHERE user = ?1) \
              OR EXISTS (SELECT 1 FROM event WHERE user = ?1) OR EXISTS (SELECT 1 FROM session WHERE user = ?1) \
              OR EXISTS (SELECT 1 FROM latency_block WHERE ?1 IN (template, template_version)) \
+             OR EXISTS (SELECT 1 FROM latency_day_block WHERE ?1 IN (template, template_version)) \
+             OR EXISTS (SELECT 1 FROM class_change WHERE ?1 IN (request_class, class_rules)) \
              OR EXISTS (SELECT 1 FROM interaction WHERE ?1 IN \
                  (tenant, request_class, class_rules, template, template_version, model, service_version))",
         )?

@@ -1,10 +1,11 @@
 //! The only SQL. SQLite in WAL mode, on threads of its own.
 //!
-//! One thread writes, two read. What a write method acknowledged survives
+//! One thread writes, two read, and one moves the log into the database. What a write method acknowledged survives
 //! `kill -9` and power loss (`synchronous = FULL`). One method is one
 //! transaction. Callers make ids and instants; the store writes them.
 
 mod arrivals;
+mod checkpoints;
 mod comparison;
 mod condition;
 mod database;
@@ -22,6 +23,7 @@ mod names;
 mod payload;
 mod plugins;
 mod production_runs;
+mod reclassification;
 mod reference_sets;
 mod removal;
 mod results;
@@ -51,11 +53,13 @@ pub use idempotency::{KEPT_US as IDEMPOTENCY_KEPT_US, Recall, Remembered};
 pub use instrumentation::Instrumentation;
 pub use interactions::{Kept, NewInteraction, StoredInteraction};
 pub use latency::{
-    CacheGroup, Counts, Distribution, Figures, GroupKey, Grouping, KeyPart, LatencyGroup, StaleHour,
+    CacheGroup, ChangedDay, Counts, Distribution, Figures, GroupKey, Grouping, KeyPart, LatencyGroup,
+    StaleHour,
 };
 pub use payload::Payload;
 pub use plugins::{PluginChange, StoredPlugin};
 pub use production_runs::{ClusterCompletion, Draw, InteractionOutcome};
+pub use reclassification::{ClassPage, ClassedInteraction, GivenClass, NewReclassification, Started};
 pub use reference_sets::{Import, ImportedItem, VersionRef};
 pub use results::{
     AnswerOutcome, BatchItem, ClassCompletion, ItemFilter, ItemRow, OutputSummary, ScoreRow, ScorerOutcomes,

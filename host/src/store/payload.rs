@@ -55,6 +55,12 @@ impl Payload {
         self.answer.get()
     }
 
+    /// The same with another question's side.
+    pub(super) fn with_item(self, item: &Item) -> Self {
+        let item = serde_json::value::to_raw_value(item).expect("the domain's types are plain JSON");
+        Self { item, ..self }
+    }
+
     /// Packs it again.
     pub(super) fn encode(&self) -> Vec<u8> {
         pack(&serde_json::to_vec(self).expect("it was JSON a moment ago"))

@@ -101,6 +101,7 @@ pub(super) fn interaction(
     gone += transaction
         .prepare_cached("DELETE FROM signal WHERE interaction = ?1 AND interaction > 0")?
         .execute([row])?;
+    gone += transaction.prepare_cached("DELETE FROM class_change WHERE interaction = ?1")?.execute([row])?;
     let session = transaction
         .prepare_cached("SELECT session FROM interaction WHERE id = ?1")?
         .query_row([row], |row| row.get(0))

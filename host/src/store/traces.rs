@@ -245,5 +245,8 @@ fn supersede(transaction: &Transaction<'_>, old: i64, new: i64) -> Result<()> {
     transaction
         .prepare_cached("UPDATE interaction SET superseded_by = ?2, session = NULL WHERE id = ?1")?
         .execute((old, new))?;
+    transaction
+        .prepare_cached("UPDATE class_change SET interaction = ?2 WHERE interaction = ?1")?
+        .execute((old, new))?;
     latency::mark_stale(transaction, old)
 }

@@ -2,6 +2,7 @@
 //! each.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use rusqlite::Transaction;
 
@@ -85,7 +86,7 @@ impl Distribution {
 /// Finds the group of a place.
 pub struct Groups<'a> {
     dimensions: &'a [Dimension],
-    found: HashMap<RawKey, usize>,
+    found: HashMap<RawKey, usize, BuildHasherDefault<KeyHasher>>,
     /// Neighbours mostly belong to one group.
     last: Option<(RawKey, usize)>,
 }
@@ -93,9 +94,35 @@ pub struct Groups<'a> {
 /// A group's key in integers, as many as there are dimensions.
 type RawKey = [i64; Dimension::ALL.len()];
 
+/// A multiplication for each integer of a key. A query hashes tens of thousands
+/// of keys, which are the store's own numbers: nobody chooses them to collide.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // The golden ratio's bits, as in Knuth's multiplicative hashing (TAOCP 3, section 6.4);
+        // the shift brings the high bits, which are the better ones, down to where tables look.
+        let mixed = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
 impl<'a> Groups<'a> {
     pub fn new(dimensions: &'a [Dimension]) -> Self {
-        Self { dimensions, found: HashMap::new(), last: None }
+        Self { dimensions, found: HashMap::default(), last: None }
     }
 
     /// The index of a place's group; groups are numbered as they are met.

@@ -7,6 +7,7 @@ use rusqlite::{Transaction, params_from_iter};
 
 use super::blocks::{Entries, unreadable};
 use super::cells::{Counts, Part as _};
+use super::days::{self, Detail, Stretch};
 use super::groups::{CacheGroup, Distribution, Groups, LatencyGroup};
 use super::observation::{BlockKey, Place};
 use super::{roll_up, rows};
@@ -66,11 +67,12 @@ impl Store {
                     values.sort_unstable_by(f64::total_cmp);
                 }
             } else {
-                each_entry(transaction, 0, &of.slice, |place, entry| {
+                let grain = Grain::of(&of);
+                each_entry(transaction, 0, grain, &of.slice, |place, entry| {
                     let (counts, _) = group(&mut found, groups.index(&place)?);
                     counts.merge_encoded(entry).map_err(unreadable)
                 })?;
-                each_entry(transaction, 1 + metric as i64, &of.slice, |place, entry| {
+                each_entry(transaction, 1 + metric as i64, grain, &of.slice, |place, entry| {
                     let (_, values) = group(&mut found, groups.index(&place)?);
                     values.sketch.merge_encoded(entry).map_err(unreadable)
                 })?;
@@ -103,7 +105,8 @@ impl Store {
                     see(&observation.place, &counts)
                 })?;
             } else {
-                each_entry(transaction, 0, &of.slice, |place, entry| {
+                // Hits and misses are compared within an hour.
+                each_entry(transaction, 0, Grain::Hours, &of.slice, |place, entry| {
                     let mut counts = Counts::default();
                     counts.merge_encoded(entry).map_err(unreadable)?;
                     see(&place, &counts)
@@ -177,10 +180,42 @@ impl CacheCount {
     }
 }
 
+const HOURS: &str = "SELECT hour, template, template_version, cells FROM latency_block \
+     WHERE part = ?1 AND hour >= ?2 AND hour < ?3";
+const DAYS: &str = "SELECT day * 24, template, template_version, cells FROM latency_day_block \
+     WHERE part = ?1 AND day >= ?2 AND day < ?3";
+
+/// How coarse the blocks may be that a query reads.
+#[derive(Debug, Clone, Copy)]
+enum Grain {
+    /// It tells hours apart.
+    Hours,
+    /// Those of days will do, where a day is added up.
+    Days(Detail),
+}
+
+impl Grain {
+    fn of(grouping: &Grouping) -> Self {
+        let Grouping { slice, by } = grouping;
+        let tells = |dimension| by.contains(&dimension);
+        if tells(Dimension::Hour) {
+            Self::Hours
+        } else if slice.model.is_some()
+            || slice.request_class.is_some()
+            || [Dimension::Model, Dimension::RequestClass, Dimension::Cache].into_iter().any(tells)
+        {
+            Self::Days(Detail::Everything)
+        } else {
+            Self::Days(Detail::Lengths)
+        }
+    }
+}
+
 /// Shows every entry of one part of the blocks that a slice has.
 fn each_entry(
     transaction: &Transaction<'_>,
     part: i64,
+    grain: Grain,
     slice: &Slice,
     mut see: impl FnMut(Place, &[u8]) -> Result<()>,
 ) -> Result<()> {
@@ -196,36 +231,45 @@ fn each_entry(
     }
     let [template, template_version, model, request_class] = ids;
     let (from, to) = hours(slice);
-    let mut sql = String::from(
-        "SELECT hour, template, template_version, cells FROM latency_block \
-         WHERE part = ?1 AND hour >= ?2 AND hour < ?3",
-    );
-    let mut values = vec![Value::Integer(part), Value::Integer(from), Value::Integer(to)];
-    for (column, id) in [("template", template), ("template_version", template_version)] {
-        if let Some(id) = id {
-            values.push(Value::Integer(id));
-            sql.push_str(&format!(" AND {column} = ?{}", values.len()));
-        }
-    }
-    let mut statement = transaction.prepare_cached(&sql)?;
-    let mut blocks = statement.query(params_from_iter(values))?;
+    let stretches = match grain {
+        Grain::Hours => vec![Stretch::Hours(from, to)],
+        Grain::Days(_) => days::stretches(transaction, from, to)?,
+    };
     let mut cells = 0;
-    while let Some(row) = blocks.next()? {
-        let block = BlockKey { hour: row.get(0)?, template: row.get(1)?, template_version: row.get(2)? };
-        let bytes = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
-        let mut entries = Entries::new(bytes).map_err(unreadable)?;
-        while let Some((cell, entry)) = entries.next().map_err(unreadable)? {
-            cells += 1;
-            if model.is_none_or(|id| id == cell.model)
-                && request_class.is_none_or(|id| id == cell.request_class)
-            {
-                see(Place { block, cell }, entry)?;
+    for stretch in stretches {
+        // Coarser cells do not tell models and classes apart, and are read only where
+        // neither is asked for.
+        let (select, part, from, to) = match (stretch, grain) {
+            (Stretch::Days(from, to), Grain::Days(detail)) => (DAYS, detail.part(part), from, to),
+            (Stretch::Days(from, to) | Stretch::Hours(from, to), _) => (HOURS, part, from, to),
+        };
+        let mut sql = String::from(select);
+        let mut values = vec![Value::Integer(part), Value::Integer(from), Value::Integer(to)];
+        for (column, id) in [("template", template), ("template_version", template_version)] {
+            if let Some(id) = id {
+                values.push(Value::Integer(id));
+                sql.push_str(&format!(" AND {column} = ?{}", values.len()));
             }
         }
-        if cells > CELLS_MAX {
-            return Err(StoreError::BadInput(format!(
-                "there are more than {CELLS_MAX} cells to read: narrow `from` and `to`"
-            )));
+        let mut statement = transaction.prepare_cached(&sql)?;
+        let mut blocks = statement.query(params_from_iter(values))?;
+        while let Some(row) = blocks.next()? {
+            let block = BlockKey { hour: row.get(0)?, template: row.get(1)?, template_version: row.get(2)? };
+            let bytes = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+            let mut entries = Entries::new(bytes).map_err(unreadable)?;
+            while let Some((cell, entry)) = entries.next().map_err(unreadable)? {
+                cells += 1;
+                if model.is_none_or(|id| id == cell.model)
+                    && request_class.is_none_or(|id| id == cell.request_class)
+                {
+                    see(Place { block, cell }, entry)?;
+                }
+            }
+            if cells > CELLS_MAX {
+                return Err(StoreError::BadInput(format!(
+                    "there are more than {CELLS_MAX} cells to read: narrow `from` and `to`"
+                )));
+            }
         }
     }
     Ok(())

@@ -5,12 +5,13 @@
 //! interactions wait for, only stores them, if nothing else has changed the
 //! blocks meanwhile.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::{OptionalExtension as _, Transaction};
 
 use super::blocks::{merged, unreadable};
 use super::cells::{Cell, CellKey, Part};
+use super::days;
 use super::observation::{BlockKey, Observation};
 use crate::domain::clock::Timestamp;
 use crate::domain::latency::{HOUR_US, Metric};
@@ -18,7 +19,7 @@ use crate::stats::Damaged;
 use crate::store::{Result, Store, StoreError};
 
 /// Parts of a block: the counts and a sketch for each metric.
-const PARTS: i64 = 1 + Metric::ALL.len() as i64;
+pub const PARTS: i64 = 1 + Metric::ALL.len() as i64;
 /// The most hours, templates and versions that one transaction changes: it
 /// writes a row for each part of each.
 const BLOCKS_MAX: usize = 200;
@@ -62,10 +63,11 @@ struct Prepared {
     blocks: Vec<Block>,
 }
 
-struct Block {
-    part: i64,
-    key: BlockKey,
-    cells: Vec<u8>,
+/// A block that is ready to be stored.
+pub struct Block {
+    pub part: i64,
+    pub key: BlockKey,
+    pub cells: Vec<u8>,
 }
 
 impl Store {
@@ -125,6 +127,7 @@ impl Store {
             for part in 0..PARTS {
                 statement.execute((part, hour))?;
             }
+            days::mark_changed(transaction, hour.div_euclid(days::HOURS))?;
             store_blocks(transaction, &blocks)?;
             // What became stale meanwhile stays so.
             transaction
@@ -175,7 +178,8 @@ fn store_blocks(transaction: &Transaction<'_>, blocks: &[Block]) -> Result<()> {
     for Block { part, key, cells } in blocks {
         statement.execute((part, key.hour, key.template, key.template_version, cells))?;
     }
-    Ok(())
+    let changed: BTreeSet<i64> = blocks.iter().map(|block| block.key.hour.div_euclid(days::HOURS)).collect();
+    changed.into_iter().try_for_each(|day| days::mark_changed(transaction, day))
 }
 
 /// Aggregates the interactions after the cursor and adds them to the blocks
