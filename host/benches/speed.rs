@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use assay::domain::digest::Digest;
 use assay::domain::interaction::{Answer, Item};
+use assay::domain::plugin::Capability;
 use assay::protocol::{JobItem, Limits};
 use assay::sandbox::{Engine, Plugin, compile, convert_interaction};
 use assay::workers::{ArtifactCache, Confinement, Settings, Workers};
@@ -284,7 +285,9 @@ async fn calls(scale: &Scale) {
             .collect();
         let bare = median(scale.rounds, || {
             let started = Instant::now();
-            black_box(loaded.score(&engine, config, &converted)).result.expect("no trap");
+            black_box(loaded.answer(&engine, Capability::Score, config, &converted, None))
+                .result
+                .expect("no trap");
             started.elapsed()
         });
         let native = median(scale.rounds, || {
