@@ -12,6 +12,7 @@ mod import;
 mod plugin;
 mod progress;
 mod reference_set;
+mod review;
 mod run;
 mod serve;
 mod table;
@@ -83,6 +84,9 @@ enum Command {
     /// Import and list reference sets
     #[command(subcommand)]
     ReferenceSet(reference_set::ReferenceSet),
+    /// Review answers, import verdicts, and see where queues stand, on a running daemon
+    #[command(subcommand)]
+    Review(review::Review),
     /// Import interactions or events from a file: JSON lines, CSV or Parquet
     Import(import::Import),
     /// Export interactions, scores, signals and events as files, while the daemon may work
@@ -207,6 +211,7 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
             Command::Plugin(command) => plugin::run(context, command).await,
             Command::Token(command) => token::run(context, command).await,
             Command::ReferenceSet(command) => reference_set::run(context, command).await,
+            Command::Review(command) => review::run(context, command).await,
             Command::User(command) => user::run(context, command).await,
             Command::Import(command) => import::run(context, command).await,
             Command::Export(command) => export::run(&context, command),

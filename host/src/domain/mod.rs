@@ -13,6 +13,7 @@ pub mod latency;
 pub mod plugin;
 pub mod production;
 pub mod reference_set;
+pub mod review;
 pub mod role;
 pub mod run;
 pub mod schedule;

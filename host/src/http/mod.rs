@@ -20,6 +20,8 @@ mod otlp;
 mod plugins;
 mod problem;
 mod reference_sets;
+mod review_queues;
+mod reviews;
 mod router;
 mod runs;
 mod signals;

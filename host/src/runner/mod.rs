@@ -18,6 +18,7 @@ mod prepare;
 mod quarantine;
 mod result;
 mod retention;
+mod reviews;
 mod signals;
 
 use std::collections::HashMap;
@@ -40,6 +41,7 @@ pub use extract::{ReadyExtractor, SessionOutcome};
 pub use fate::{EvaluationFate, Fate, NamedScore, NamedUnscored, named};
 pub use outcome::CheckedSignal;
 pub use result::{ClassResult, CompletionResult, OutputResult, RunResult, ScorerResult};
+pub use reviews::{ReviewLine, ReviewTarget, ReviewsImported};
 pub use signals::{
     DivergenceQuestion, DivergenceReport, GroupDivergence, SignalFigure, SignalReport, Verdict,
 };

@@ -20,6 +20,7 @@ enum Duty {
     AssembleTraces,
     CloseSessions,
     ExtractSignals,
+    FillReviewQueues,
     FollowProduction,
     ForgetSpans,
     LetGo,
@@ -28,10 +29,11 @@ enum Duty {
 }
 
 impl Duty {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::AssembleTraces,
         Self::CloseSessions,
         Self::ExtractSignals,
+        Self::FillReviewQueues,
         Self::FollowProduction,
         Self::ForgetSpans,
         Self::LetGo,
@@ -92,6 +94,7 @@ impl Upkeep {
             Duty::AssembleTraces => self.ingest.assemble_due().await?,
             Duty::CloseSessions => self.close_sessions().await?,
             Duty::ExtractSignals => self.runner.extract_due().await?,
+            Duty::FillReviewQueues => self.runner.fill_review_queues().await?,
             Duty::FollowProduction => self.runner.keep_following().await?,
             Duty::ForgetSpans => self.ingest.forget_spans().await?,
             Duty::LetGo => drop(self.runner.let_go_hourly(&self.retention).await?),

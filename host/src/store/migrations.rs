@@ -6,11 +6,12 @@ use rusqlite::Connection;
 
 use super::{Result, StoreError};
 
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_production.sql"),
     include_str!("migrations/0003_latency.sql"),
     include_str!("migrations/0004_keeping.sql"),
+    include_str!("migrations/0005_reviews.sql"),
 ];
 
 /// The newest schema that this version knows.

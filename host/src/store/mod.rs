@@ -5,6 +5,7 @@
 //! transaction. Callers make ids and instants; the store writes them.
 
 mod arrivals;
+mod calibration;
 mod condition;
 mod database;
 mod erasure;
@@ -24,6 +25,9 @@ mod reference_sets;
 mod removal;
 mod results;
 mod retention;
+mod review_assignments;
+mod review_queues;
+mod reviews;
 mod runs;
 mod schedules;
 mod score_export;
@@ -38,6 +42,7 @@ mod vacuum;
 use std::path::PathBuf;
 
 pub use arrivals::{Arrival, ArrivalRules};
+pub use calibration::{AnswerScore, CalibrationData, CalibrationQuestion, JudgedAnswer, Verdict, Wanted};
 pub use condition::Condition;
 pub use database::Store;
 pub use erasure::{Erased, SpanPlace};
@@ -57,6 +62,11 @@ pub use results::{
     UnscoredRow,
 };
 pub use retention::LetGo;
+pub use review_assignments::{Assigned, Closing, Disagreement, Undone};
+pub use review_queues::{
+    Candidate, CandidatePage, DrawnAnswer, QueueClass, QueueFilled, QueueReviewer, QueueStatus, QueueStratum,
+};
+pub use reviews::{NewReview, ReviewFilter, SubjectKey};
 pub use runs::{NewRun, PinnedScorer, RowRange, RunFilter, RunInput};
 pub use score_export::{ScorePage, TracedScores};
 pub use selections::{SelectedRow, StoredItem};
