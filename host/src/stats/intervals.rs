@@ -1,7 +1,8 @@
 //! Intervals of a proportion.
 
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF as _, Normal};
+use statrs::distribution::{ContinuousCDF as _, Normal, StudentsT};
+use statrs::function::beta::beta_reg;
 
 /// A two-sided confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -35,6 +36,11 @@ pub enum IntervalError {
 ///
 /// Traffic is clustered in sessions: there this interval is too narrow.
 pub fn wilson(successes: u64, items: u64, confidence: f64) -> Result<Interval, IntervalError> {
+    check(successes, items, confidence)?;
+    Ok(wilson_at(successes as f64 / items as f64, items as f64, normal_quantile(confidence)))
+}
+
+fn check(successes: u64, items: u64, confidence: f64) -> Result<(), IntervalError> {
     if items == 0 {
         return Err(IntervalError::NoItems);
     }
@@ -44,8 +50,43 @@ pub fn wilson(successes: u64, items: u64, confidence: f64) -> Result<Interval, I
     if !(confidence > 0.0 && confidence < 1.0) {
         return Err(IntervalError::Confidence(confidence));
     }
-    let z = Normal::standard().inverse_cdf(0.5 + confidence / 2.0);
-    Ok(wilson_at(successes as f64 / items as f64, items as f64, z))
+    Ok(())
+}
+
+/// The exact interval for independent items (Clopper & Pearson 1934, Biometrika
+/// 26:404–413): it covers at least as often as it says, at every size.
+pub fn clopper_pearson(successes: u64, items: u64, confidence: f64) -> Result<Interval, IntervalError> {
+    check(successes, items, confidence)?;
+    let tail = (1.0 - confidence) / 2.0;
+    let (x, n) = (successes as f64, items as f64);
+    Ok(Interval {
+        low: if successes == 0 { 0.0 } else { beta_quantile(x, n - x + 1.0, tail) },
+        high: if successes == items { 1.0 } else { beta_quantile(x + 1.0, n - x, 1.0 - tail) },
+    })
+}
+
+/// By bisection, to the last bit that a rate needs.
+fn beta_quantile(a: f64, b: f64, p: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..50 {
+        let middle = (low + high) / 2.0;
+        if beta_reg(a, b, middle) < p { low = middle } else { high = middle }
+    }
+    (low + high) / 2.0
+}
+
+/// How many standard errors a two-sided interval reaches.
+pub(super) fn normal_quantile(confidence: f64) -> f64 {
+    Normal::standard().inverse_cdf(0.5 + confidence / 2.0)
+}
+
+/// How many standard errors it reaches where these are estimated. Without a
+/// degree of freedom there is no bound.
+pub(super) fn student_quantile(freedom: f64, confidence: f64) -> f64 {
+    match StudentsT::new(0.0, 1.0, freedom) {
+        Ok(t) => t.inverse_cdf(0.5 + confidence / 2.0),
+        Err(_) => f64::INFINITY,
+    }
 }
 
 /// Wilson's interval of a rate at a size and a quantile, which need not be
@@ -80,6 +121,26 @@ mod tests {
     fn wilson_agrees_with_scipy() {
         for (successes, items, confidence, low, high) in SCIPY {
             let found = wilson(successes, items, confidence).expect("valid counts");
+            assert!(
+                (found.low - low).abs() < 1e-9 && (found.high - high).abs() < 1e-9,
+                "{successes} of {items}: {found:?}"
+            );
+        }
+    }
+
+    /// `scipy.stats.binomtest(k, n).proportion_ci(level, method="exact")`, SciPy 1.17.1.
+    const SCIPY_EXACT: [(u64, u64, f64, f64, f64); 5] = [
+        (0, 10, 0.95, 0.0, 0.30849710781876294),
+        (10, 10, 0.95, 0.6915028921812371, 1.0),
+        (1, 30, 0.95, 0.0008435709266493071, 0.17216945563341293),
+        (286, 1319, 0.95, 0.19486357539914526, 0.24006746581229235),
+        (297, 300, 0.99, 0.9638917402496356, 0.9988706557320057),
+    ];
+
+    #[test]
+    fn clopper_pearson_agrees_with_scipy() {
+        for (successes, items, confidence, low, high) in SCIPY_EXACT {
+            let found = clopper_pearson(successes, items, confidence).expect("valid counts");
             assert!(
                 (found.low - low).abs() < 1e-9 && (found.high - high).abs() < 1e-9,
                 "{successes} of {items}: {found:?}"
