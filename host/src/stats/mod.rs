@@ -5,6 +5,7 @@
 
 mod agreement;
 mod bootstrap;
+mod calibration;
 mod clusters;
 mod comparison;
 mod divergence;
@@ -24,6 +25,11 @@ pub use agreement::{
     krippendorff_alpha, spearman_rho,
 };
 pub use bootstrap::{Bootstrap, NoInterval};
+pub use calibration::{
+    Agreement, Calibration, ClassAgreement, Figure, HumanAgreement, HumanItem, JudgeIdentity, Measure,
+    NoCalibration, Pair, Reason, Requirements, Resampling, Scale, Verdict, calibration, human_agreement,
+    in_words, labels_needed, verdict,
+};
 pub use clusters::{
     CLUSTERS_MIN, Cluster, ClusteredMean, ClusteredProportion, clustered_mean, clustered_proportion,
 };

@@ -13,6 +13,7 @@ mod rank;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use alpha::{INTERVAL_SUMS, interval_alpha, interval_sums};
 pub use alpha::{Metric, Unit, krippendorff_alpha};
 pub use coincidences::Coincidences;
 pub use confusion::{Confusion, KappaWeights};

@@ -27,12 +27,10 @@ impl RankParts {
     /// Parts of Spearman's rho, in the points' order.
     pub fn spearman(points: &[Point]) -> Self {
         let total: f64 = points.iter().map(|point| point.weight).sum();
-        let x = mid_ranks(points, |point| point.x, total);
-        let y = mid_ranks(points, |point| point.y, total);
-        let x_moves_y = moved(points, |point| point.x, &y, total);
-        let y_moves_x = moved(points, |point| point.y, &x, total);
-        let x_moves_x = moved(points, |point| point.x, &x, total);
-        let y_moves_y = moved(points, |point| point.y, &y, total);
+        let (by_x, by_y) = (Runs::new(points, |point| point.x), Runs::new(points, |point| point.y));
+        let (x, y) = (mid_ranks(points, &by_x, total), mid_ranks(points, &by_y, total));
+        let (x_moves_x, x_moves_y) = (moved(points, &by_x, &x, total), moved(points, &by_x, &y, total));
+        let (y_moves_x, y_moves_y) = (moved(points, &by_y, &x, total), moved(points, &by_y, &y, total));
         let mean = |values: &dyn Fn(usize) -> f64| {
             (0..points.len()).map(|i| points[i].weight * values(i)).sum::<f64>() / total
         };
@@ -50,9 +48,9 @@ impl RankParts {
     /// Parts of Kendall's tau-b, in the points' order.
     pub fn kendall(points: &[Point]) -> Self {
         let total: f64 = points.iter().map(|point| point.weight).sum();
-        let concordance = concordance(points);
-        let apart_x = apart(points, |point| point.x, total);
-        let apart_y = apart(points, |point| point.y, total);
+        let (by_x, by_y) = (Runs::new(points, |point| point.x), Runs::new(points, |point| point.y));
+        let concordance = concordance(points, &by_x, &by_y);
+        let (apart_x, apart_y) = (apart(points, &by_x, total), apart(points, &by_y, total));
         let mean = |values: &[f64]| {
             points.iter().zip(values).map(|(point, value)| point.weight * value).sum::<f64>() / total
         };
@@ -103,21 +101,41 @@ pub fn kendall_tau_b(points: &[Point]) -> Result<f64, Undefined> {
     RankParts::kendall(points).of(points)
 }
 
-/// Indices in ascending order of a value, and where runs of equal ones begin.
-fn runs(points: &[Point], value: impl Fn(&Point) -> f64) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..points.len()).collect();
-    order.sort_by(|a, b| value(&points[*a]).total_cmp(&value(&points[*b])));
-    order.chunk_by(|a, b| value(&points[*a]) == value(&points[*b])).map(<[usize]>::to_vec).collect()
+/// Points in ascending order of a value, in runs of equal ones.
+struct Runs {
+    order: Vec<usize>,
+    /// Where each run ends.
+    ends: Vec<usize>,
+}
+
+impl Runs {
+    fn new(points: &[Point], value: impl Fn(&Point) -> f64) -> Self {
+        let mut keyed: Vec<(f64, usize)> =
+            points.iter().enumerate().map(|(i, point)| (value(point), i)).collect();
+        keyed.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let mut ends = Vec::new();
+        for run in keyed.chunk_by(|a, b| a.0 == b.0) {
+            ends.push(ends.last().copied().unwrap_or(0) + run.len());
+        }
+        Self { order: keyed.into_iter().map(|(_, i)| i).collect(), ends }
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &[usize]> {
+        (0..self.ends.len()).map(|run| {
+            let start = if run == 0 { 0 } else { self.ends[run - 1] };
+            &self.order[start..self.ends[run]]
+        })
+    }
 }
 
 /// The mid-rank of each point as a share, less a half.
-fn mid_ranks(points: &[Point], value: impl Fn(&Point) -> f64, total: f64) -> Vec<f64> {
+fn mid_ranks(points: &[Point], runs: &Runs, total: f64) -> Vec<f64> {
     let mut ranks = vec![0.0; points.len()];
     let mut below = 0.0;
-    for run in runs(points, value) {
+    for run in runs.iter() {
         let here: f64 = run.iter().map(|i| points[*i].weight).sum();
         for i in run {
-            ranks[i] = (below + here / 2.0) / total - 0.5;
+            ranks[*i] = (below + here / 2.0) / total - 0.5;
         }
         below += here;
     }
@@ -126,13 +144,13 @@ fn mid_ranks(points: &[Point], value: impl Fn(&Point) -> f64, total: f64) -> Vec
 
 /// For each point the mean of `others` over the points above it and half of that
 /// over its equals: by how much it moves the mean of products with their ranks.
-fn moved(points: &[Point], value: impl Fn(&Point) -> f64, others: &[f64], total: f64) -> Vec<f64> {
+fn moved(points: &[Point], runs: &Runs, others: &[f64], total: f64) -> Vec<f64> {
     let mut moved = vec![0.0; points.len()];
     let mut above = 0.0;
-    for run in runs(points, value).into_iter().rev() {
+    for run in runs.iter().rev() {
         let here: f64 = run.iter().map(|i| points[*i].weight * others[*i]).sum();
         for i in run {
-            moved[i] = (above + here / 2.0) / total;
+            moved[*i] = (above + here / 2.0) / total;
         }
         above += here;
     }
@@ -140,31 +158,29 @@ fn moved(points: &[Point], value: impl Fn(&Point) -> f64, others: &[f64], total:
 }
 
 /// For each point the weight of those that differ from it.
-fn apart(points: &[Point], value: impl Fn(&Point) -> f64, total: f64) -> Vec<f64> {
+fn apart(points: &[Point], runs: &Runs, total: f64) -> Vec<f64> {
     let mut apart = vec![0.0; points.len()];
-    for run in runs(points, value) {
+    for run in runs.iter() {
         let here: f64 = run.iter().map(|i| points[*i].weight).sum();
         for i in run {
-            apart[i] = total - here;
+            apart[*i] = total - here;
         }
     }
     apart
 }
 
 /// For each point the weight of those concordant with it less of those discordant.
-fn concordance(points: &[Point]) -> Vec<f64> {
+fn concordance(points: &[Point], by_x: &Runs, by_y: &Runs) -> Vec<f64> {
     let mut rank = vec![0; points.len()];
-    let by_y = runs(points, |point| point.y);
     for (place, run) in by_y.iter().enumerate() {
         for i in run {
             rank[*i] = place;
         }
     }
-    let by_x = runs(points, |point| point.x);
     let mut found = vec![0.0; points.len()];
     // Once with those of smaller x before, once with those of larger x before.
-    let mut pass = |runs: &mut dyn Iterator<Item = &Vec<usize>>, sign: f64| {
-        let mut seen = Fenwick(vec![0.0; by_y.len() + 1]);
+    let mut pass = |runs: &mut dyn Iterator<Item = &[usize]>, sign: f64| {
+        let mut seen = Fenwick(vec![0.0; by_y.ends.len() + 1]);
         let mut weight = 0.0;
         for run in runs {
             for i in run {

@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::intervals::Interval;
 
 pub use multiple::holm;
-pub(super) use paired::tango_at;
 pub use paired::{PairedAnswers, mcnemar_exact, mcnemar_mid_p, paired_difference, paired_means, tango};
 pub use power::{NoPower, Power, items_for_independent, items_for_paired};
 pub use unpaired::{difference_of_means, difference_of_proportions};

@@ -38,7 +38,7 @@ pub fn tango(answers: PairedAnswers, confidence: f64) -> Result<Interval, Interv
 
 /// Tango's interval of `plus` − `minus`, the shares of discordant items, at a
 /// size and a quantile that need not be whole and normal.
-pub(in super::super) fn tango_at(plus: f64, minus: f64, n: f64, z: f64) -> Interval {
+fn tango_at(plus: f64, minus: f64, n: f64, z: f64) -> Interval {
     // What the score is at a true difference: it falls as the difference grows.
     let score = |d: f64| {
         let b = (2.0 - plus + minus) * d - plus - minus;
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn independent_pairs_of_equal_weight_get_tangos_interval() {
-        let items: Vec<_> = (0..160).map(|i| (i < 120 && i >= 40, i < 100, 2.0)).collect();
+        let items: Vec<_> = (0..160).map(|i| ((40..120).contains(&i), i < 100, 2.0)).collect();
         let design = Design::new((0..160).map(|cluster| (0, cluster)));
         let found = paired_difference(&design, &items, 0.95).expect("observed");
         assert_eq!((found.difference, found.n, found.clusters), (0.125, 160, 160));

@@ -24,8 +24,8 @@ pub const ANSWERS_MIN: f64 = 20.0;
 /// With fewer degrees of freedom a variance is a guess.
 pub const FREEDOM_MIN: f64 = 10.0;
 /// What labels stand for, by their probabilities, over what there is: beyond
-/// twice or half of it they are no sample of it.
-const STANDS_FOR_MAX: f64 = 2.0;
+/// this factor they are no sample of it.
+const STANDS_FOR_MAX: f64 = 1.5;
 /// A stratum with fewer labels takes λ from all strata together.
 const LABELS_FOR_OWN_LAMBDA: usize = 30;
 
@@ -158,7 +158,8 @@ pub enum Refusal {
     },
     /// One answer is too rare among the labels.
     #[error(
-        "the labels are worth {failures:.1} independent failures and {successes:.1} successes, of which {ANSWERS_MIN} each are needed"
+        "the labels are worth {failures:.1} independent failures and {successes:.1} successes, \
+        of which {ANSWERS_MIN} each are needed"
     )]
     TooFewAnswers {
         /// Expected failures at the labels' effective number.
@@ -168,7 +169,8 @@ pub enum Refusal {
     },
     /// So few labels stand for so much that their variance is a guess.
     #[error(
-        "a few labels stand for most interactions: their variance has {freedom:.1} degrees of freedom, of which {FREEDOM_MIN} are needed"
+        "a few labels stand for most interactions: their variance has {freedom:.1} degrees of freedom, of \
+         which {FREEDOM_MIN} are needed"
     )]
     TooUnequal {
         /// Degrees of freedom.
@@ -176,7 +178,8 @@ pub enum Refusal {
     },
     /// The labels' probabilities do not fit the interactions.
     #[error(
-        "by their probabilities the labels stand for {:.0} % of the interactions: a part was missed, or probabilities are wrong",
+        "by their probabilities the labels stand for {:.0} % of the interactions: a part \
+         was missed, or probabilities are wrong",
         100.0 * share
     )]
     DoNotAddUp {
