@@ -5,6 +5,7 @@
 
 mod auth;
 mod cache;
+mod calibration;
 mod connections;
 mod document;
 mod evaluations;

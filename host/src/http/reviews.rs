@@ -21,7 +21,7 @@ const PAGE_MAX: u32 = 500;
 /// A verdict on an answer that a reviewer has.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Verdict {
+pub struct NewVerdict {
     /// The assignment.
     assignment: AssignmentId,
     /// By output of the form: a number, yes or no, or a category. What is left out
@@ -40,11 +40,11 @@ pub struct Verdict {
 }
 
 /// Keep a verdict
-#[utoipa::path(post, path = "/v1/reviews", tag = "reviews", request_body = Verdict,
+#[utoipa::path(post, path = "/v1/reviews", tag = "reviews", request_body = NewVerdict,
     responses((status = 201, body = Review), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub async fn create(
     State(api): State<Api>,
-    Json(verdict): Json<Verdict>,
+    Json(verdict): Json<NewVerdict>,
 ) -> Result<(StatusCode, Json<Review>), Problem> {
     let content =
         VerdictContent { values: verdict.values, failure_modes: verdict.failure_modes, notes: verdict.notes };

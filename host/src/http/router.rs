@@ -15,8 +15,9 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::Problem;
 use super::{
-    Api, auth, cache, document, evaluations, histograms, idempotency, instrumentation, interactions, latency,
-    otlp, plugins, reference_sets, review_queues, reviews, runs, signals, status, users,
+    Api, auth, cache, calibration, document, evaluations, histograms, idempotency, instrumentation,
+    interactions, latency, otlp, plugins, reference_sets, review_queues, reviews, runs, signals, status,
+    users,
 };
 
 #[derive(OpenApi)]
@@ -91,6 +92,8 @@ fn review_routes() -> OpenApiRouter<Api> {
         .routes(routes!(reviews::adjudicate))
         .routes(routes!(reviews::import))
         .routes(routes!(reviews::get))
+        .routes(routes!(calibration::calibration))
+        .routes(routes!(calibration::quality))
 }
 
 /// What production sends, with bodies that may be compressed.

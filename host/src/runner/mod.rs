@@ -9,12 +9,14 @@ mod answers;
 mod batches;
 mod behaviour;
 mod bisect;
+mod calibration;
 mod execute;
 mod extract;
 mod fate;
 mod follow;
 mod outcome;
 mod prepare;
+mod quality;
 mod quarantine;
 mod result;
 mod retention;
@@ -37,9 +39,13 @@ use crate::domain::run::{Progress, RunState, Trigger};
 use crate::store::{NewRun, RunFilter, Store, StoreError};
 use crate::workers::Workers;
 
+pub use calibration::{
+    Asked, CalibrationReport, CalibrationState, CalibrationSummary, ClassCalibration, WeekCalibration,
+};
 pub use extract::{ReadyExtractor, SessionOutcome};
 pub use fate::{EvaluationFate, Fate, NamedScore, NamedUnscored, named};
 pub use outcome::CheckedSignal;
+pub use quality::{LeftOut, QualityReport, QualityTarget};
 pub use result::{ClassResult, CompletionResult, OutputResult, RunResult, ScorerResult};
 pub use reviews::{ReviewLine, ReviewTarget, ReviewsImported};
 pub use signals::{

@@ -132,10 +132,13 @@ impl Runner {
         for queue in self.shared.store.review_queue_list().await? {
             let now = self.shared.clock.now();
             let name = queue.definition.name.clone();
-            let filled = self.look(&name).await?;
+            self.look(&name).await?;
             let is_due = match queue.next_release_at {
                 Some(at) => at <= now,
-                None => filled.taken > 0 && queue.definition.quota.is_none(),
+                // What was taken before a restart may wait, too.
+                None => {
+                    queue.definition.quota.is_none() && self.shared.store.review_is_waiting(queue.id).await?
+                }
             };
             if is_due {
                 self.shared.store.review_release(name, now).await?;

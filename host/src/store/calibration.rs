@@ -26,11 +26,21 @@ pub struct CalibrationQuestion {
     pub scorer: String,
     /// The scorer's output.
     pub output: String,
-    /// Scores of this run only; without it those of every run with the same scorer
-    /// as the last one.
+    /// The run whose scorer is asked about; the last one where it is missing.
     pub run: Option<RunId>,
+    /// Whose scores count.
+    pub scores_of: ScoresOf,
     /// Answers to requests of this class only.
     pub request_class: Option<String>,
+}
+
+/// Whose scores count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoresOf {
+    /// Those of the run that is asked about.
+    ThatRun,
+    /// Those of every run with the same scorer.
+    SameScorer,
 }
 
 /// Which answers are wanted.
@@ -134,9 +144,9 @@ impl Store {
             let scorer = scorer_of(transaction, run, &question.scorer)?;
             let place = scorer.outputs.iter().position(|output| output.name == question.output);
             let place = place.ok_or_else(|| no_output(&question, &scorer))?;
-            let runs = match question.run {
-                Some(_) => vec![run],
-                None => started_runs(transaction, evaluation)?,
+            let runs = match question.scores_of {
+                ScoresOf::ThatRun => vec![run],
+                ScoresOf::SameScorer => started_runs(transaction, evaluation)?,
             };
             let mut scores = Vec::new();
             for run in runs {
@@ -248,7 +258,7 @@ fn verdicts(
     scorer: &str,
 ) -> Result<HashMap<SubjectKey, Vec<Verdict>>> {
     let mut statement = transaction.prepare_cached(
-        "SELECT subject, reviewer, kind = 'adjudication', development, \
+        "SELECT review.subject, reviewer, kind = 'adjudication', development, \
                 coalesce(review_item.probability, review.probability), content, reviewed_at_us \
          FROM review LEFT JOIN review_item ON review_item.id = review.item \
          WHERE evaluation = ?1 AND scorer = ?2 AND withdrawn_at_us IS NULL AND kind <> 'gold' \

@@ -42,7 +42,9 @@ mod vacuum;
 use std::path::PathBuf;
 
 pub use arrivals::{Arrival, ArrivalRules};
-pub use calibration::{AnswerScore, CalibrationData, CalibrationQuestion, JudgedAnswer, Verdict, Wanted};
+pub use calibration::{
+    AnswerScore, CalibrationData, CalibrationQuestion, JudgedAnswer, ScoresOf, Verdict, Wanted,
+};
 pub use condition::Condition;
 pub use database::Store;
 pub use erasure::{Erased, SpanPlace};

@@ -393,7 +393,7 @@ impl Store {
                 .prepare_cached(
                     "SELECT outputs FROM run_scorer JOIN run ON run.id = run_scorer.run \
                      JOIN evaluation ON evaluation.id = run.evaluation \
-                     WHERE evaluation.uid = ?1 AND name = ?2 ORDER BY run.id DESC LIMIT 1",
+                     WHERE evaluation.uid = ?1 AND run_scorer.name = ?2 ORDER BY run.id DESC LIMIT 1",
                 )?
                 .query_row((evaluation.as_bytes(), scorer), |row| row.get(0))
                 .optional()?;
@@ -481,28 +481,40 @@ impl Store {
                 )?
                 .execute((row, run, to.0, to.1, complete))?;
             let mut filled = QueueFilled { looked_at: answers.len() as u64, ..QueueFilled::default() };
-            let mut strata = BTreeMap::<(&str, &str), (f64, u64, u64)>::new();
+            let mut strata = BTreeMap::<(&str, &str, u64), (u64, u64)>::new();
             for answer in &answers {
                 let class = answer.request_class.as_deref().unwrap_or(UNCLASSIFIED);
-                let (probability, candidates, drawn) = strata.entry((class, &answer.stratum)).or_default();
-                *probability = answer.probability;
+                let stratum = (class, answer.stratum.as_str(), answer.probability.to_bits());
+                let (candidates, drawn) = strata.entry(stratum).or_default();
                 *candidates += 1;
                 if answer.taken && add_item(transaction, (row, queue), run, class, answer, at)? {
                     *drawn += 1;
                     filled.taken += 1;
                 }
             }
-            for ((class, rules), (probability, candidates, drawn)) in strata {
+            for ((class, rules, probability), (candidates, drawn)) in strata {
                 transaction
                     .prepare_cached(
                         "INSERT INTO review_stratum (queue, request_class, rules, probability, candidates, drawn, left_out) \
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0) ON CONFLICT (queue, request_class, rules) DO UPDATE \
-                         SET probability = excluded.probability, candidates = candidates + excluded.candidates, \
-                             drawn = drawn + excluded.drawn",
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0) ON CONFLICT DO UPDATE \
+                         SET candidates = candidates + excluded.candidates, drawn = drawn + excluded.drawn",
                     )?
-                    .execute((row, class, rules, probability, candidates as i64, drawn as i64))?;
+                    .execute((row, class, rules, f64::from_bits(probability), candidates as i64, drawn as i64))?;
             }
             Ok(filled)
+        })
+        .await
+    }
+
+    /// Whether anything waits to be let in.
+    pub async fn review_is_waiting(&self, queue: ReviewQueueId) -> Result<bool> {
+        self.read(move |transaction| {
+            Ok(transaction
+                .prepare_cached(
+                    "SELECT 1 FROM review_item WHERE released_at_us IS NULL \
+                     AND queue = (SELECT id FROM review_queue WHERE uid = ?1)",
+                )?
+                .exists([queue.as_bytes()])?)
         })
         .await
     }
@@ -716,9 +728,9 @@ fn released_since(transaction: &Transaction<'_>, queue: i64, class: &str, since:
 
 /// Takes an answer out that the quota has no room for.
 fn leave_out(transaction: &Transaction<'_>, queue: i64, item: i64, class: &str, rules: &str) -> Result<()> {
-    let subject: i64 = transaction
-        .prepare_cached("DELETE FROM review_item WHERE id = ?1 RETURNING subject")?
-        .query_row([item], |row| row.get(0))?;
+    let (subject, probability): (i64, f64) = transaction
+        .prepare_cached("DELETE FROM review_item WHERE id = ?1 RETURNING subject, probability")?
+        .query_row([item], |row| Ok((row.get(0)?, row.get(1)?)))?;
     transaction
         .prepare_cached(
             "DELETE FROM review_subject WHERE id = ?1 \
@@ -729,9 +741,9 @@ fn leave_out(transaction: &Transaction<'_>, queue: i64, item: i64, class: &str, 
     transaction
         .prepare_cached(
             "UPDATE review_stratum SET left_out = left_out + 1 \
-             WHERE queue = ?1 AND request_class = ?2 AND rules = ?3",
+             WHERE queue = ?1 AND request_class = ?2 AND rules = ?3 AND probability = ?4",
         )?
-        .execute((queue, class, rules))?;
+        .execute((queue, class, rules, probability))?;
     Ok(())
 }
 
@@ -893,7 +905,7 @@ fn classes_of(
 fn strata_of(transaction: &Transaction<'_>, row: i64) -> Result<Vec<QueueStratum>> {
     let mut statement = transaction.prepare_cached(
         "SELECT request_class, rules, probability, candidates, drawn, left_out FROM review_stratum \
-         WHERE queue = ?1 ORDER BY request_class, rules",
+         WHERE queue = ?1 ORDER BY request_class, rules, probability",
     )?;
     let rows = statement.query_map([row], |row| {
         let count = |place| row.get::<_, i64>(place).map(|count| count as u64);

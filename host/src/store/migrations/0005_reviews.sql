@@ -25,7 +25,8 @@ CREATE TABLE review_mark (
     PRIMARY KEY (queue, run)
 ) STRICT, WITHOUT ROWID;
 
--- What a queue has looked at, by class and by the rules that applied. Strata
+-- What a queue has looked at, by class and by the rules that applied, which may
+-- have been changed since. Strata
 -- that no rule takes are here too: no estimate speaks of them.
 CREATE TABLE review_stratum (
     queue INTEGER NOT NULL,
@@ -35,7 +36,7 @@ CREATE TABLE review_stratum (
     candidates INTEGER NOT NULL,
     drawn INTEGER NOT NULL,
     left_out INTEGER NOT NULL,
-    PRIMARY KEY (queue, request_class, rules)
+    PRIMARY KEY (queue, request_class, rules, probability)
 ) STRICT, WITHOUT ROWID;
 
 -- An answer that people judge: an interaction's row, which a later revision of
