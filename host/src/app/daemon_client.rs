@@ -6,8 +6,9 @@ use bytes::Bytes;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Method, StatusCode, Url};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::ingest::Rejected;
 use crate::targets::{Backoff, cause, client_builder, is_passing, retry_after};
@@ -101,6 +102,38 @@ impl DaemonClient {
         }
         let client = client_builder(&base).timeout(TIMEOUT).build().map_err(|error| wrong(cause(&error)))?;
         Ok(Self { client, base, token, backoff: Backoff::default() })
+    }
+
+    /// Asks a path of the API, once. What is no body of an answer reads as null.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&serde_json::Value>,
+    ) -> Result<T, DaemonError> {
+        let mut url = self.base.join(path).expect("paths of the API are relative URLs");
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.client.request(method, url.clone());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request
+            .send()
+            .await
+            .map_err(|error| DaemonError::Unreachable { url: url.clone(), reason: cause(&error) })?;
+        if !response.status().is_success() {
+            return Err(self.refused(&url, response).await);
+        }
+        let answer = |reason: String| DaemonError::Answer { url: url.clone(), reason };
+        let text = response.text().await.map_err(|error| answer(cause(&error)))?;
+        let text = if text.is_empty() { "null" } else { &text };
+        serde_json::from_str(text).map_err(|error| answer(error.to_string()))
     }
 
     /// Sends JSON lines to a path of the API. A daemon that is busy or not

@@ -30,7 +30,7 @@ use crate::store::{Store, StoreError};
 use crate::workers::{ArtifactCache, Confinement, Settings, StartError, Workers};
 
 pub use backup::{BackupError, Existing, back_up, restore};
-pub use daemon_client::{DaemonClient, DaemonError};
+pub use daemon_client::{DaemonClient, DaemonError, Received};
 pub use doctor::{Finding, Health, examine};
 pub use erase::{ErasedUser, erase_user};
 pub use export::{ExportError, ExportFormat, Exported, export};

@@ -4,6 +4,7 @@
 //! 1 it failed, 2 wrong usage, file or configuration, 3 the run finished and
 //! missed what `--fail-under` asks, or its replay differs.
 
+mod calibration;
 mod config;
 mod data;
 mod demo;
@@ -15,6 +16,7 @@ mod progress;
 mod reclassify;
 mod reference_set;
 mod replay;
+mod review;
 mod rubric;
 mod run;
 mod serve;
@@ -95,6 +97,11 @@ enum Command {
     /// Import and list reference sets
     #[command(subcommand)]
     ReferenceSet(reference_set::ReferenceSet),
+    /// Review answers, import verdicts, and see where queues stand, on a running daemon
+    #[command(subcommand)]
+    Review(review::Review),
+    /// Show how far a scorer agrees with people, and what people would say of all answers
+    Calibration(calibration::Calibration),
     /// Import interactions or events from a file: JSON lines, CSV or Parquet
     Import(import::Import),
     /// Export interactions, scores, signals and events as files, while the daemon may work
@@ -224,6 +231,8 @@ fn run_command(cli: Cli) -> Result<(), Failure> {
             Command::Plugin(command) => plugin::run(context, command).await,
             Command::Token(command) => token::run(context, command).await,
             Command::ReferenceSet(command) => reference_set::run(context, command).await,
+            Command::Calibration(command) => calibration::run(context, command).await,
+            Command::Review(command) => review::run(context, command).await,
             Command::User(command) => user::run(context, command).await,
             Command::Import(command) => import::run(context, command).await,
             Command::Reclassify(command) => reclassify::run(context, command).await,

@@ -3,7 +3,7 @@
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
-use crate::runner::{CompletionResult, FailureModes, RunResult, Share};
+use crate::runner::{CalibrationState, CompletionResult, FailureModes, RunResult, Share};
 use crate::stats::Interval;
 
 /// A table with these headings.
@@ -56,6 +56,12 @@ pub fn print_result(result: &RunResult) {
     align_right(&mut outputs, 1..7);
     println!("{outputs}");
     for scorer in &result.scorers {
+        for output in &scorer.outputs {
+            let Some(found) = &output.calibration else { continue };
+            if found.calibration != CalibrationState::Calibrated {
+                println!("! {}.{} is not calibrated: {}", scorer.name, output.name, found.words);
+            }
+        }
         for row in scorer.failed.iter().chain(&scorer.skipped) {
             let what = if row.cause.is_skip() { "skipped" } else { "failed" };
             println!("{}: {} {what}, {}: {}", scorer.name, row.count, row.cause.as_str(), row.example);

@@ -279,8 +279,15 @@ pub enum ConfigError {
 }
 
 /// Variables that begin like settings and are none.
-const OTHER_VARIABLES: [&str; 6] =
-    ["ASSAY_CONFIG", "ASSAY_TOKEN", "ASSAY_URL", "ASSAY_REAL_DATA", "ASSAY_BUNDLED_PLUGINS", "ASSAY_FAULT"];
+const OTHER_VARIABLES: [&str; 7] = [
+    "ASSAY_CONFIG",
+    "ASSAY_TOKEN",
+    "ASSAY_URL",
+    "ASSAY_REVIEWER",
+    "ASSAY_REAL_DATA",
+    "ASSAY_BUNDLED_PLUGINS",
+    "ASSAY_FAULT",
+];
 
 impl Config {
     /// Reads a file, where there is one, and the variables over it.

@@ -111,6 +111,22 @@ id!(
     "transcript"
 );
 
+id!(
+    /// Names a queue of answers that people review.
+    ReviewQueueId,
+    "review queue"
+);
+id!(
+    /// Names an answer that a reviewer was given.
+    AssignmentId,
+    "assignment"
+);
+id!(
+    /// Names what a person said of an answer.
+    ReviewId,
+    "review"
+);
+
 impl InteractionId {
     /// The one id of the interaction whose root is a span. Interactions of one
     /// trace share their first eight bytes, so that they are found together.

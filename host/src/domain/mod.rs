@@ -15,6 +15,7 @@ pub mod plugin;
 pub mod production;
 pub mod reclassification;
 pub mod reference_set;
+pub mod review;
 pub mod role;
 pub mod run;
 pub mod schedule;

@@ -107,9 +107,14 @@ impl Sample {
 /// A number in [0, 1) that follows from a salt and an interaction: those below
 /// p are a sample with probability p.
 pub fn lot(salt: &[u8], interaction: InteractionId) -> f64 {
+    lot_of(salt, interaction.as_bytes())
+}
+
+/// As [`lot`], for anything that has a key.
+pub fn lot_of(salt: &[u8], key: &[u8]) -> f64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(salt);
-    hasher.update(interaction.as_bytes());
+    hasher.update(key);
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     // The 53 bits that a number between 0 and 1 holds exactly.

@@ -69,16 +69,29 @@ pub async fn receive_events(State(api): State<Api>, Bytes(body): Bytes) -> Resul
     Ok(Json(Received { accepted: taken.new, duplicates: taken.duplicates, rejected: lines.rejected }))
 }
 
-/// A batch of which nothing can be used is an error; one of which something can is not.
-fn usable<T>(lines: Lines<T>) -> Result<Lines<T>, Problem> {
-    if !lines.good.is_empty() || lines.rejected.is_empty() {
-        return Ok(lines);
+impl Received {
+    /// A batch of which nothing can be used is an error; one of which something can is not.
+    pub(super) fn of(accepted: usize, duplicates: usize, rejected: Vec<Rejected>) -> Result<Self, Problem> {
+        if accepted + duplicates == 0 && !rejected.is_empty() {
+            return Err(none_usable(rejected));
+        }
+        Ok(Self { accepted, duplicates, rejected })
     }
-    let places = lines
-        .rejected
-        .into_iter()
-        .map(|rejected| ProblemPlace { path: format!("line {}", rejected.line), message: rejected.reason });
-    Err(Problem::invalid("not one line can be used", places.collect()))
+}
+
+fn usable<T>(lines: Lines<T>) -> Result<Lines<T>, Problem> {
+    if lines.good.is_empty() && !lines.rejected.is_empty() {
+        return Err(none_usable(lines.rejected));
+    }
+    Ok(lines)
+}
+
+fn none_usable(rejected: Vec<Rejected>) -> Problem {
+    let place = |rejected: Rejected| ProblemPlace {
+        path: format!("line {}", rejected.line),
+        message: rejected.reason,
+    };
+    Problem::invalid("not one line can be used", rejected.into_iter().map(place).collect())
 }
 
 /// Which page of a slice.

@@ -5,6 +5,7 @@
 
 mod auth;
 mod cache;
+mod calibration;
 mod comparisons;
 mod connections;
 mod document;
@@ -22,6 +23,8 @@ mod plugins;
 mod problem;
 mod reclassifications;
 mod reference_sets;
+mod review_queues;
+mod reviews;
 mod router;
 mod runs;
 mod signals;

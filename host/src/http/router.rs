@@ -15,9 +15,9 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::Problem;
 use super::{
-    Api, auth, cache, comparisons, document, evaluations, histograms, idempotency, instrumentation,
-    interactions, latency, otlp, plugins, reclassifications, reference_sets, runs, signals, status,
-    transcripts, users,
+    Api, auth, cache, calibration, comparisons, document, evaluations, histograms, idempotency,
+    instrumentation, interactions, latency, otlp, plugins, reclassifications, reference_sets, review_queues,
+    reviews, runs, signals, status, transcripts, users,
 };
 
 #[derive(OpenApi)]
@@ -60,6 +60,7 @@ fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(plugins::upload).layer(DefaultBodyLimit::max(component_max)))
         .routes(routes!(plugins::get, plugins::remove))
         .routes(routes!(plugins::roll_back))
+        .merge(review_routes())
         .merge(ingest_routes(ingest_max))
         .routes(routes!(interactions::list))
         .routes(routes!(interactions::get))
@@ -80,6 +81,26 @@ fn routes(component_bytes_max: u64, ingest_max: usize) -> OpenApiRouter<Api> {
         .routes(routes!(status::readiness))
         .routes(routes!(status::version))
         .routes(routes!(status::prometheus))
+}
+
+/// What people judge.
+fn review_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(review_queues::list, review_queues::create))
+        .routes(routes!(review_queues::get, review_queues::change, review_queues::delete))
+        .routes(routes!(review_queues::fill))
+        .routes(routes!(review_queues::pick))
+        .routes(routes!(review_queues::status))
+        .routes(routes!(review_queues::next))
+        .routes(routes!(review_queues::disagreements))
+        .routes(routes!(reviews::list, reviews::create))
+        .routes(routes!(reviews::skip))
+        .routes(routes!(reviews::undo))
+        .routes(routes!(reviews::adjudicate))
+        .routes(routes!(reviews::import))
+        .routes(routes!(reviews::get))
+        .routes(routes!(calibration::calibration))
+        .routes(routes!(calibration::quality))
 }
 
 /// What production sends, with bodies that may be compressed.

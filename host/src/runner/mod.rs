@@ -10,6 +10,7 @@ mod batch_work;
 mod batches;
 mod behaviour;
 mod bisect;
+mod calibration;
 mod comparison;
 mod execute;
 mod extract;
@@ -19,11 +20,13 @@ mod follow;
 mod judging;
 mod outcome;
 mod prepare;
+mod quality;
 mod quarantine;
 mod repeat;
 mod replay;
 mod result;
 mod retention;
+mod reviews;
 mod signals;
 mod try_out;
 
@@ -44,14 +47,19 @@ use crate::judge::Judges;
 use crate::store::{NewRun, RunFilter, Store, StoreError};
 use crate::workers::Workers;
 
+pub use calibration::{
+    Asked, CalibrationReport, CalibrationState, CalibrationSummary, ClassCalibration, WeekCalibration,
+};
 pub use comparison::{ComparedClass, ComparedGroup, Comparison, ComparisonQuestion};
 pub use extract::{ReadyExtractor, SessionOutcome};
 pub use failure_modes::{FailureGroup, FailureModes, FailuresBy, ModeShare, Share};
 pub use fate::{EvaluationFate, Fate, NamedScore, NamedUnscored, named};
 pub use outcome::CheckedSignal;
+pub use quality::{LeftOut, QualityReport, QualityTarget};
 pub use repeat::{RepeatQuestion, RepeatReport, RepeatedOutput};
 pub use replay::{Difference, Replay};
 pub use result::{ClassResult, CompletionResult, OutputResult, RunResult, ScorerResult};
+pub use reviews::{ReviewLine, ReviewTarget, ReviewsImported};
 pub use signals::{
     DivergenceQuestion, DivergenceReport, GroupDivergence, SignalFigure, SignalReport, Verdict,
 };

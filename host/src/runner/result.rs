@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::CalibrationSummary;
 use super::{Runner, RunnerError};
 use crate::domain::clock::Timestamp;
 use crate::domain::completion::CompletionCounts;
@@ -140,6 +141,10 @@ pub struct OutputResult {
     pub max: Option<f64>,
     /// Answers that this output alone is missing for.
     pub missing: u64,
+    /// How far the output agrees with people, where they reviewed it or where it may
+    /// not always be the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationSummary>,
 }
 
 /// Answers without a score, by cause.
@@ -178,7 +183,7 @@ impl Runner {
         };
         let outputs = store.output_summaries(id).await?;
         let unscored = store.unscored_counts(id).await?;
-        let scorers = run
+        let mut scorers: Vec<_> = run
             .scorers
             .iter()
             .enumerate()
@@ -199,7 +204,21 @@ impl Runner {
                 skipped: causes(&unscored, index, Cause::is_skip),
             })
             .collect();
+        self.add_calibration(&run, &mut scorers).await?;
         Ok(RunResult { run, completion, classes, scorers, judge, frozen_at: None })
+    }
+}
+
+impl Runner {
+    /// Adds what reviews say of each output.
+    async fn add_calibration(&self, run: &Run, scorers: &mut [ScorerResult]) -> Result<(), RunnerError> {
+        for scorer in scorers {
+            for output in &mut scorer.outputs {
+                output.calibration =
+                    self.calibration_summary(run.evaluation, run.id, &scorer.name, &output.name).await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -334,6 +353,7 @@ fn output_result(
             .filter(|row| row.scorer == scorer && row.output == Some(output))
             .map(|row| row.count)
             .sum(),
+        calibration: None,
     }
 }
 

@@ -21,6 +21,7 @@ enum Duty {
     AssembleTraces,
     CloseSessions,
     ExtractSignals,
+    FillReviewQueues,
     FollowProduction,
     ForgetSpans,
     LetGo,
@@ -30,11 +31,12 @@ enum Duty {
 }
 
 impl Duty {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::AddUpLatencies,
         Self::AssembleTraces,
         Self::CloseSessions,
         Self::ExtractSignals,
+        Self::FillReviewQueues,
         Self::FollowProduction,
         Self::ForgetSpans,
         Self::LetGo,
@@ -102,6 +104,7 @@ impl Upkeep {
             Duty::AssembleTraces => self.ingest.assemble_due().await?,
             Duty::CloseSessions => self.close_sessions().await?,
             Duty::ExtractSignals => self.runner.extract_due().await?,
+            Duty::FillReviewQueues => self.runner.fill_review_queues().await?,
             Duty::FollowProduction => self.runner.keep_following().await?,
             Duty::ForgetSpans => self.ingest.forget_spans().await?,
             Duty::LetGo => drop(self.runner.let_go_hourly(&self.retention).await?),

@@ -9,7 +9,7 @@ use rusqlite::Transaction;
 
 use super::removal::{self, Budget, ScoringRun};
 use super::traces::TraceId;
-use super::{Result, Store, latency, names, payload};
+use super::{Result, Store, latency, names, payload, reviews};
 use crate::domain::ids::InteractionId;
 
 /// What stands in a definition where a user's name stood.
@@ -20,7 +20,8 @@ const NOBODY: &str = "[deleted]";
 pub struct Erased {
     /// Interactions, also those that a revision replaced.
     pub interactions: u64,
-    /// Scores, outcomes and items of runs, signals, and what samples knew.
+    /// Scores, outcomes and items of runs, signals, reviewed answers, and what
+    /// samples knew.
     pub findings: u64,
     /// Events.
     pub events: u64,
@@ -201,6 +202,7 @@ fn erase_items(transaction: &Transaction<'_>, id: InteractionId) -> Result<u64> 
                      WHERE item = ?1 AND version = ?2)",
             )?
             .execute((item, version))?;
+        reviews::forget_item(transaction, *item)?;
         for table in ["score", "unscored"] {
             transaction
                 .prepare_cached(&format!(
@@ -293,7 +295,8 @@ fn erase_sessions(transaction: &Transaction<'_>, user: i64) -> Result<Erased> {
 }
 
 /// Where the name itself stands: in definitions, and in answers that are kept
-/// for repeated requests. Those to what production sent may quote it, too.
+/// for repeated requests. Those to what production sent and people reviewed may
+/// quote it, too.
 fn erase_mentions(transaction: &Transaction<'_>, name: &str) -> Result<Erased> {
     const PLACE: &str = "$.source.production.slice.user";
     let mut definitions = 0;
@@ -316,7 +319,8 @@ fn erase_mentions(transaction: &Transaction<'_>, name: &str) -> Result<Erased> {
     let remembered_answers = transaction
         .prepare_cached(
             "DELETE FROM idempotency WHERE instr(body, ?1) > 0 OR instr(key, ?1) > 0 OR instr(scope, ?1) > 0 \
-             OR instr(body, ?2) > 0 OR scope LIKE 'POST /v1/interactions %' OR scope LIKE 'POST /v1/events %'",
+             OR instr(body, ?2) > 0 OR scope LIKE 'POST /v1/interactions %' OR scope LIKE 'POST /v1/events %' \
+             OR scope LIKE 'POST /v1/review%'",
         )?
         .execute((name, escaped))?;
     Ok(Erased {

@@ -6,13 +6,14 @@ use rusqlite::Connection;
 
 use super::{Result, StoreError};
 
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_production.sql"),
     include_str!("migrations/0003_latency.sql"),
     include_str!("migrations/0004_keeping.sql"),
     include_str!("migrations/0005_reclassification.sql"),
     include_str!("migrations/0006_judging.sql"),
+    include_str!("migrations/0007_reviews.sql"),
 ];
 
 /// The newest schema that this version knows.

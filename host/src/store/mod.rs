@@ -5,6 +5,7 @@
 //! transaction. Callers make ids and instants; the store writes them.
 
 mod arrivals;
+mod calibration;
 mod checkpoints;
 mod comparison;
 mod condition;
@@ -28,6 +29,9 @@ mod reference_sets;
 mod removal;
 mod results;
 mod retention;
+mod review_assignments;
+mod review_queues;
+mod reviews;
 mod runs;
 mod schedules;
 mod score_export;
@@ -43,6 +47,9 @@ mod vacuum;
 use std::path::PathBuf;
 
 pub use arrivals::{Arrival, ArrivalRules};
+pub use calibration::{
+    AnswerScore, CalibrationData, CalibrationQuestion, JudgedAnswer, ScoresOf, Verdict, Wanted,
+};
 pub use comparison::ComparedAnswer;
 pub use condition::Condition;
 pub use database::Store;
@@ -66,6 +73,11 @@ pub use results::{
     UnscoredRow,
 };
 pub use retention::LetGo;
+pub use review_assignments::{Assigned, Closing, Disagreement, Undone};
+pub use review_queues::{
+    Candidate, CandidatePage, DrawnAnswer, QueueClass, QueueFilled, QueueReviewer, QueueStatus, QueueStratum,
+};
+pub use reviews::{NewReview, ReviewFilter, SubjectKey};
 pub use runs::{NewRun, PinnedScorer, RowRange, RunFilter, RunInput};
 pub use score_export::{ScorePage, TracedScores};
 pub use selections::{SelectedRow, StoredItem};

@@ -56,6 +56,15 @@ fn current(transaction: &Transaction<'_>, name: &str) -> Result<Option<Digest>> 
     Ok(digest.flatten().map(Digest::from_bytes))
 }
 
+/// Whether a build says that the same input always gives the same answer.
+pub(super) fn is_deterministic(transaction: &Transaction<'_>, digest: Digest) -> Result<bool> {
+    let said: Option<bool> = transaction
+        .prepare_cached("SELECT descriptor ->> '$.deterministic' FROM plugin WHERE digest = ?1")?
+        .query_row([digest.as_bytes()], |row| row.get(0))
+        .optional()?;
+    Ok(said.unwrap_or(false))
+}
+
 impl Store {
     /// Keeps an accepted plugin. One that is known already stays as it is.
     pub async fn plugin_insert(&self, plugin: StoredPlugin) -> Result<()> {

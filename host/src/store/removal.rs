@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension as _, Transaction};
 
-use super::{Result, transcripts};
+use super::{Result, reviews, transcripts};
 
 /// Rows that go in one transaction; what hangs on the last one goes with it.
 pub(super) const ROWS_MAX: usize = 1_000;
@@ -69,7 +69,7 @@ pub(super) fn scoring_runs(transaction: &Transaction<'_>) -> Result<Vec<ScoringR
     Ok(runs)
 }
 
-/// Takes an interaction out, with its scores and signals. Answers how many
+/// Takes an interaction out, with its scores, signals and reviews. Answers how many
 /// rows went, and its session.
 pub(super) fn interaction(
     transaction: &Transaction<'_>,
@@ -98,6 +98,7 @@ pub(super) fn interaction(
                 .execute((scorer, row))?;
         }
     }
+    gone += reviews::forget_interaction(transaction, row)?;
     gone += transaction
         .prepare_cached("DELETE FROM signal WHERE interaction = ?1 AND interaction > 0")?
         .execute([row])?;

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension as _, Transaction, named_params};
 
 use super::removal::{self, Budget, ROWS_MAX, ScoringRun};
 use super::runs::run_row;
-use super::{Result, Store};
+use super::{Result, Store, reviews};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::RunId;
 
@@ -162,6 +162,11 @@ impl Store {
                         return Ok(LetGo::Rows(gone));
                     }
                 }
+            }
+            // What people said of answers goes with the answers.
+            let gone = reviews::forget_answers(transaction, row, ROWS_MAX)?;
+            if gone > 0 {
+                return Ok(LetGo::Rows(gone));
             }
             // The items last: a run that has none is done.
             for (table, item) in
