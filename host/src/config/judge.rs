@@ -92,6 +92,9 @@ pub enum StructuredOutput {
     /// to be used.
     #[default]
     Schema,
+    /// The endpoint is told to reply with JSON and given the schema in the older
+    /// form, `{"type": "json_object", "schema": …}`, as llama.cpp's servers take it.
+    JsonSchema,
     /// The endpoint is told to reply with JSON, the model what it has to look
     /// like.
     Json,

@@ -93,6 +93,9 @@ fn openai(
                     json!({ "type": "json_schema", "json_schema": format }),
                 );
             }
+            StructuredOutput::JsonSchema => {
+                body.insert("response_format".into(), json!({ "type": "json_object", "schema": schema }));
+            }
             StructuredOutput::Json => {
                 sent.push(json!({ "role": "user", "content": told(&schema) }));
                 body.insert("response_format".into(), json!({ "type": "json_object" }));
@@ -138,7 +141,7 @@ fn anthropic(
     body.insert("model".into(), json!(profile.model));
     if let Some(schema) = schema {
         match profile.structured_output {
-            StructuredOutput::Schema => {
+            StructuredOutput::Schema | StructuredOutput::JsonSchema => {
                 body.insert("tools".into(), json!([{ "name": REPLY_TOOL, "input_schema": schema }]));
                 body.insert("tool_choice".into(), json!({ "type": "tool", "name": REPLY_TOOL }));
             }
@@ -294,6 +297,8 @@ mod tests {
             assert!(last.contains(r#"{"type":"object"}"#), "{last}");
             assert_eq!(sent.get("response_format").is_some(), structured == "json");
         }
+        let older = sent("openai-chat", "json-schema");
+        assert_eq!(older["response_format"], json!({ "type": "json_object", "schema": { "type": "object" } }));
     }
 
     #[test]
