@@ -11,6 +11,7 @@ use rand::{RngExt as _, SeedableRng as _};
 fn main() {
     let measured = std::env::args().any(|argument| argument == "--bench");
     let parts = if measured { 1 } else { 100 };
+    let resampling = Resampling { replicates: 2000 / parts, ..Resampling::default() };
     bootstrap(100_000 / parts, 1000 / parts);
     for (name, scale) in [
         ("yes or no", Scale::YesNo),
@@ -21,7 +22,7 @@ fn main() {
         report(&format!("calibration of {} pairs, {name}", 50_000 / parts), 1.0, || {
             let pairs = pairs(50_000 / parts, scale);
             let started = Instant::now();
-            let found = calibration(black_box(&pairs), scale, Resampling::default());
+            let found = calibration(black_box(&pairs), scale, resampling);
             black_box(found.expect("pairs are on the scale"));
             started.elapsed().as_secs_f64()
         });
