@@ -35,7 +35,7 @@ pub struct Engine {
 
 pub(super) fn config(limits: &Limits) -> Config {
     let memory_bytes = usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX);
-    let instances = INSTANCES_OF_ONE_BATCH + 2 * limits.judged_batches_max;
+    let instances = INSTANCES_OF_ONE_BATCH + limits.judged_batches_max;
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES_MAX)
