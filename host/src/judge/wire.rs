@@ -298,7 +298,10 @@ mod tests {
             assert_eq!(sent.get("response_format").is_some(), structured == "json");
         }
         let older = sent("openai-chat", "json-schema");
-        assert_eq!(older["response_format"], json!({ "type": "json_object", "schema": { "type": "object" } }));
+        assert_eq!(
+            older["response_format"],
+            json!({ "type": "json_object", "schema": { "type": "object" } })
+        );
     }
 
     #[test]

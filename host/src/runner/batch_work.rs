@@ -55,10 +55,9 @@ impl Runner {
         place: Place,
     ) -> Vec<Vec<Fate<ItemAnswer>>> {
         let audiences: Vec<_> = batch.iter().map(|item| self.audience(item)).collect();
-        let jobs: Vec<_> = batch.iter().map(job).collect();
-        let done = join_all(groups(work.scorers, &audiences).into_iter().map(|group| {
+        let under_way = groups(work.scorers, &audiences).into_iter().map(|group| {
             let place = place.clone();
-            let jobs: Arc<[JobItem]> = group.items.iter().map(|item| jobs[*item].clone()).collect();
+            let jobs: Arc<[JobItem]> = group.items.iter().map(|item| job(&batch[*item])).collect();
             async move {
                 let plugins = group.plugins.iter().map(|plugin| &work.scorers[*plugin]);
                 let calls: Vec<_> = plugins
@@ -76,9 +75,11 @@ impl Runner {
                 let bisect = self.bisect(work.quarantined);
                 (bisect.answer::<JobItem>(jobs, &calls, &poison, place).await, group)
             }
-        }))
-        .await;
+        });
+        let under_way: Vec<_> = under_way.collect();
+        // The jobs have it: a batch in trouble gives its place back before the end.
         drop(place);
+        let done = join_all(under_way).await;
         let mut fates: Vec<Vec<_>> = work
             .scorers
             .iter()
