@@ -121,7 +121,9 @@ async fn component_nesting_max_bounds_components_and_others_bound_what_else_nest
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_memory_bytes_max_bounds_the_process_around_the_plugin() {
     // Enough for the engine, but not for the 256 MiB that a plugin may have.
-    let settings = Settings { count: 1, worker_memory_bytes_max: 320 << 20, ..settings() };
+    // Room for a batch that waits for a judge would count too.
+    let limits = Limits { judged_batches_max: 0, ..Limits::default() };
+    let settings = Settings { count: 1, worker_memory_bytes_max: 320 << 20, limits, ..settings() };
     let workers = Workers::start(settings).await.expect("workers start");
     let plugin = artifact(&workers, &component("hostile")).await;
     for (query, fails) in [("poison", true), ("fine", false)] {

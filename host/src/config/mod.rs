@@ -115,7 +115,8 @@ pub struct Workers {
     pub deadline_item_ms: u32,
     /// The longest deadline of a batch, in milliseconds.
     pub deadline_max_ms: u32,
-    /// Batches of one worker that may wait for a judge at once.
+    /// Batches of one worker that may wait for a judge at once. Room for each
+    /// counts with 100 MiB in `worker_memory_bytes_max`, though little of it is used.
     pub judged_batches_max: u32,
     /// Calls of a judge that a batch may ask for, times its items.
     pub judge_calls_per_item_max: u32,
