@@ -32,13 +32,10 @@ const ALIKE: [&[Lang]; 9] = [
 /// 0.9 where the script is another, else 0.8.
 pub fn find(item: &Interaction, detectors: &Detectors) -> Option<Label> {
     let letters_min = detectors.config.wrong_language.letters_min;
-    let answer = Written::of(&item.actual, letters_min)?;
+    // The query first: it is short, and most often decides that nothing is said.
     let (expected, script, told) = if detectors.languages.is_empty() {
-        let about_language = {
-            let query = item.query.to_lowercase();
-            ABOUT_LANGUAGE.iter().any(|word| query.contains(word))
-        };
-        if about_language {
+        let folded = item.query.to_lowercase();
+        if ABOUT_LANGUAGE.iter().any(|word| folded.contains(word)) {
             return None;
         }
         let query = Written::of(&item.query, letters_min)?;
@@ -47,6 +44,7 @@ pub fn find(item: &Interaction, detectors: &Detectors) -> Option<Label> {
         let names: Vec<_> = detectors.languages.iter().map(|language| language.eng_name()).collect();
         (detectors.languages.clone(), None, format!("it must be in {}", names.join(" or ")))
     };
+    let answer = Written::of(&item.actual, letters_min)?;
     let is_right = expected.iter().any(|expected| are_alike(*expected, answer.language));
     let confidence = if script.is_some_and(|script| script != answer.script) { 0.9 } else { 0.8 };
     (!is_right).then(|| {

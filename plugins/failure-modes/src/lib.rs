@@ -16,7 +16,6 @@ mod tools;
 mod truncated;
 
 use assay_plugin::prelude::*;
-use serde::Serialize;
 
 pub use config::{
     Config, Extract, FormatConfig, LanguageConfig, LeakConfig, RefusalConfig, RepetitionConfig,
@@ -25,7 +24,7 @@ pub use config::{
 pub use detectors::Detectors;
 
 /// A failure mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The product failed and gave no answer, or told its own error.

@@ -132,8 +132,7 @@ pub const REFUSALS: [Refusals; 7] = [
             "but we can",
             "but i will",
             "but i'd be",
-            "however, i can",
-            "however, here",
+            "however, ",
             "but if you",
             "instead, i can",
         ],
@@ -233,9 +232,9 @@ pub const REFUSALS: [Refusals; 7] = [
             "aber ich kann",
             "aber hier",
             "kann aber",
-            "kann jedoch",
+            "jedoch",
+            "allerdings",
             "stattdessen",
-            "ich kann jedoch",
             "ich kann dir aber",
             "ich kann ihnen aber",
         ],
@@ -288,13 +287,7 @@ pub const REFUSALS: [Refusals; 7] = [
             "je n'ai pas la possibilité de",
         ],
         sorry: &["désolé", "navré", "malheureusement", "excuse"],
-        instead: &[
-            "mais je peux",
-            "mais voici",
-            "cependant, je peux",
-            "toutefois, je peux",
-            "en revanche, je peux",
-        ],
+        instead: &["mais je peux", "mais voici", "cependant, ", "toutefois, ", "en revanche, je peux"],
     },
     Refusals {
         unable: &[
@@ -341,7 +334,7 @@ pub const REFUSALS: [Refusals; 7] = [
             "no estoy diseñado para",
         ],
         sorry: &["lo siento", "lamento", "disculp", "desafortunadamente", "lamentablemente", "perdón"],
-        instead: &["pero puedo", "pero aquí", "sin embargo, puedo", "pero sí puedo", "pero te puedo"],
+        instead: &["pero puedo", "pero aquí", "sin embargo, ", "pero sí puedo", "pero te puedo"],
     },
     Refusals {
         unable: &[
@@ -372,7 +365,7 @@ pub const REFUSALS: [Refusals; 7] = [
         between: &["direttamente ", "ti ", "le "],
         whole: &["non ho accesso a", "va contro le mie", "devo rifiutare", "non ho la capacità di"],
         sorry: &["mi dispiace", "spiacente", "purtroppo", "scusa"],
-        instead: &["ma posso", "ma ecco", "tuttavia, posso", "posso però"],
+        instead: &["ma posso", "ma ecco", "tuttavia, ", "posso però"],
     },
     Refusals {
         unable: &[
@@ -412,7 +405,7 @@ pub const REFUSALS: [Refusals; 7] = [
             "não tenho a capacidade de",
         ],
         sorry: &["desculp", "lamento", "infelizmente", "sinto muito"],
-        instead: &["mas posso", "mas aqui", "no entanto, posso", "porém, posso"],
+        instead: &["mas posso", "mas aqui", "no entanto, ", "porém, "],
     },
     Refusals {
         unable: &[
@@ -473,7 +466,7 @@ pub const REFUSALS: [Refusals; 7] = [
             "dat kan ik niet doen",
         ],
         sorry: &["sorry", "spijt me", "helaas", "excuses"],
-        instead: &["maar ik kan", "maar hier", "ik kan wel", "wel kan ik"],
+        instead: &["maar ik kan", "maar hier", "ik kan wel", "echter", "wel kan ik"],
     },
 ];
 

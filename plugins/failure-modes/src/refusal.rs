@@ -14,7 +14,7 @@ const START_CHARACTERS: usize = 300;
 const LONG_CHARACTERS: usize = 700;
 
 /// How far behind the refusal an offer of something else stands.
-const OFFER_BYTES: usize = 160;
+const OFFER_BYTES: usize = 200;
 
 /// What looks like a refusing verb and is none: songs and idioms have them.
 const NO_REFUSAL: [&str; 6] = ["give up", "give in", "give way", "help but", "help feel", "help myself"];

@@ -63,7 +63,8 @@ fn structure(text: &str) -> Option<(f64, &'static str)> {
     if fences % 2 == 1 {
         return Some((0.9, "the last code block has no end"));
     }
-    if text.contains("<html") && !text.contains("</html") {
+    // At a line's start: prose may speak of the tag.
+    if text.lines().any(|line| line.trim_start().starts_with("<html")) && !text.contains("</html") {
         return Some((0.9, "the page has no end"));
     }
     None

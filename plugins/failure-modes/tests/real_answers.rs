@@ -1,5 +1,6 @@
 //! How often the modes are seen in 4,507 answers of a real model to real
 //! queries. The data has no finish reasons, so ends are judged as they stand.
+//! What was found was read by hand; the README has the figures.
 
 use std::collections::BTreeMap;
 
@@ -34,4 +35,7 @@ fn real_answers_raise_few_alarms() {
         }
     }
     eprintln!("{counts:?}, {sure_refusals} refusals of 0.7 or more");
+    let expected = [("refusal", 249), ("truncated", 38), ("wrong_language", 2)];
+    assert_eq!(counts, expected.map(|(mode, count)| (mode.to_owned(), count)).into());
+    assert_eq!(sure_refusals, 84);
 }
