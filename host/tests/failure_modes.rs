@@ -3,7 +3,7 @@
 mod support;
 
 use assay::domain::run::RunState;
-use assay::runner::{FailureModes, FailuresBy, ModeShare};
+use assay::runner::{FailureModeShare, FailureModes, FailuresBy};
 use serde_json::{Value, json};
 use support::{app, evaluation, finished, reference_set};
 
@@ -15,7 +15,7 @@ fn line(key: &str, class: &str, answer: Value) -> String {
     line.to_string()
 }
 
-fn mode<'a>(found: &'a FailureModes, group: Option<&str>, mode: &str) -> Option<&'a ModeShare> {
+fn mode<'a>(found: &'a FailureModes, group: Option<&str>, mode: &str) -> Option<&'a FailureModeShare> {
     let group =
         found.groups.iter().find(|found| found.group.as_deref() == group).expect("the group is there");
     group.modes.iter().find(|found| found.failure_mode == mode)

@@ -130,7 +130,7 @@ pub struct ItemsQuery {
 
 /// A page of a version's items, as lines of an upload.
 #[derive(Serialize, ToSchema)]
-pub struct ItemPage {
+pub struct ReferenceItemPage {
     /// The items, each as a line of an upload may be written.
     #[schema(value_type = Vec<Object>)]
     items: Vec<serde_json::Value>,
@@ -144,12 +144,12 @@ pub struct ItemPage {
 /// `expected`, and uploaded, they make the next version.
 #[utoipa::path(get, path = "/v1/reference-sets/{name}/versions/{number}/items", tag = "reference sets",
     params(("name" = String, Path), ("number" = u32, Path), ItemsQuery),
-    responses((status = 200, body = ItemPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = ReferenceItemPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 pub async fn items(
     State(api): State<Api>,
     Path((name, number)): Path<(String, u32)>,
     Query(query): Query<ItemsQuery>,
-) -> Result<Json<ItemPage>, Problem> {
+) -> Result<Json<ReferenceItemPage>, Problem> {
     let limit = match query.limit.unwrap_or(100) {
         limit @ 1..=1_000 => limit,
         other => return Err(Problem::bad_request(format!("`limit` is {other}; it is 1 to 1000"))),
@@ -157,7 +157,7 @@ pub async fn items(
     let version = api.app.store.reference_set_version(name, Some(number)).await?;
     let (items, next_cursor) = api.app.store.reference_items(version, query.cursor, limit).await?;
     let items = items.into_iter().map(|(key, item, answers)| line(key, &item, answers)).collect();
-    Ok(Json(ItemPage { items, next_cursor }))
+    Ok(Json(ReferenceItemPage { items, next_cursor }))
 }
 
 fn line(key: String, item: &Item, answers: Vec<(String, u32, Answer)>) -> serde_json::Value {

@@ -197,7 +197,7 @@ async fn target(api: &Api, query: ImportQuery) -> Result<ReviewTarget, Problem> 
             (definition.evaluation, definition.scorer)
         }
         (None, Some(evaluation)) => (evaluation, scorer),
-        _ => return Err(Problem::bad_request("either `evaluation` or `queue`")),
+        _ => return Err(Problem::invalid("either `evaluation` or `queue` is needed", Vec::new())),
     };
     Ok(ReviewTarget { evaluation, scorer, queue })
 }

@@ -30,11 +30,10 @@ pub struct Readiness {
 
 /// What this is.
 #[derive(Serialize, ToSchema)]
-#[schema(as = DaemonVersion)]
-pub struct Version {
+pub struct BuildVersion {
     /// Always `assay`.
     name: &'static str,
-    /// Version of the daemon.
+    /// BuildVersion of the daemon.
     version: &'static str,
     /// The plugin contract that it speaks.
     contract: &'static str,
@@ -64,10 +63,10 @@ pub async fn readiness(State(api): State<Api>) -> Response {
 }
 
 /// What this is
-#[utoipa::path(get, path = "/version", tag = "status", responses((status = 200, body = Version)))]
-pub async fn version() -> Json<Version> {
+#[utoipa::path(get, path = "/version", tag = "status", responses((status = 200, body = BuildVersion)))]
+pub async fn version() -> Json<BuildVersion> {
     let version = env!("CARGO_PKG_VERSION");
-    Json(Version { name: "assay", version, contract: crate::catalogue::CONTRACT })
+    Json(BuildVersion { name: "assay", version, contract: crate::catalogue::CONTRACT })
 }
 
 /// The daemon's own figures, for Prometheus

@@ -59,7 +59,7 @@ pub struct FailureGroup {
     /// Failures among them.
     pub failures: Share,
     /// The modes, the most frequent first, `unclassified` among them.
-    pub modes: Vec<ModeShare>,
+    pub modes: Vec<FailureModeShare>,
 }
 
 /// A share with its interval.
@@ -77,7 +77,7 @@ pub struct Share {
 
 /// One failure mode.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
-pub struct ModeShare {
+pub struct FailureModeShare {
     /// The mode.
     pub failure_mode: String,
     /// The classifier that names it; none of `unclassified`.
@@ -184,7 +184,7 @@ fn group(name: Option<String>, answers: &[(&ClassifiedAnswer, bool)], scorers: &
             let count = |wanted: bool| {
                 answers.iter().filter(|(answer, failure)| *failure == wanted && has(answer)).count() as u64
             };
-            ModeShare {
+            FailureModeShare {
                 failure_mode: mode.map_or_else(
                     || UNCLASSIFIED.to_owned(),
                     |(scorer, output)| scorers[scorer].outputs[output].name.clone(),

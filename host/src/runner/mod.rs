@@ -52,12 +52,12 @@ pub use calibration::{
 };
 pub use comparison::{ComparedClass, ComparedGroup, Comparison, ComparisonQuestion};
 pub use extract::{ReadyExtractor, SessionOutcome};
-pub use failure_modes::{FailureGroup, FailureModes, FailuresBy, ModeShare, Share};
+pub use failure_modes::{FailureGroup, FailureModeShare, FailureModes, FailuresBy, Share};
 pub use fate::{EvaluationFate, Fate, NamedScore, NamedUnscored, named};
 pub use outcome::CheckedSignal;
 pub use quality::{LeftOut, QualityReport, QualityTarget};
 pub use repeat::{RepeatQuestion, RepeatReport, RepeatedOutput};
-pub use replay::{Difference, Replay};
+pub use replay::{Replay, ReplayDifference};
 pub use result::{ClassResult, CompletionResult, OutputResult, RunResult, ScorerResult};
 pub use reviews::{ReviewLine, ReviewTarget, ReviewsImported};
 pub use signals::{

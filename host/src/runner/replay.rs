@@ -35,12 +35,12 @@ pub struct Replay {
     /// Outcomes that differ.
     pub different: u64,
     /// The first of them.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<ReplayDifference>,
 }
 
 /// An outcome that is not what it was.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
-pub struct Difference {
+pub struct ReplayDifference {
     /// The item's key, or the interaction's id.
     pub key: String,
     /// Which of several answers.
@@ -60,8 +60,13 @@ impl Runner {
     pub async fn replay(&self, id: RunId) -> Result<Replay, RunnerError> {
         let store = &self.shared.store;
         let run = store.run_get(id).await?;
-        if !run.state.is_over() {
-            let message = format!("run `{id}` still goes on: what is kept of it is not whole yet");
+        let wrong = match run.state.is_over() {
+            false => Some("still goes on: what is kept of it is not whole yet"),
+            true if run.scorers.is_empty() => Some("never began: there is nothing to score again"),
+            true => None,
+        };
+        if let Some(wrong) = wrong {
+            let message = format!("run `{id}` {wrong}");
             return Err(RunnerError::Definition(vec![DefinitionProblem { path: String::new(), message }]));
         }
         let mut scorers = Vec::new();
@@ -140,7 +145,7 @@ impl Replay {
             }
             self.different += 1;
             if self.differences.len() < TOLD_MAX {
-                self.differences.push(Difference {
+                self.differences.push(ReplayDifference {
                     key: row.key.clone(),
                     trial: row.trial,
                     scorer: pinned.name.clone(),

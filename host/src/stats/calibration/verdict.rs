@@ -97,7 +97,7 @@ pub enum Reason {
 }
 
 /// Whether a judge counts as calibrated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Verdict {
     /// It does.

@@ -54,7 +54,7 @@ pub struct Label {
 }
 
 /// What the estimate is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// The process that these interactions came from: others could have come.
