@@ -111,7 +111,7 @@ async fn rules_take_with_known_probabilities_and_reviewers_never_collide() {
     }
     let released = sum(&status, "classes", "released");
     let twice = sum(&status, "classes", "twice_wanted");
-    assert_eq!(twice, (released as f64 * 0.1).ceil() as u64, "{status}");
+    assert_eq!(twice, released.div_ceil(10), "{status}");
     assert_eq!(fill(&daemon, "all%20kinds").await["looked_at"], 0, "each answer is looked at once");
 
     // The same answer until there is a verdict, and no score to be seen.
