@@ -202,6 +202,27 @@ async fn what_is_over_the_budget_is_skipped_and_never_paid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_days_budget_is_shared_by_all_runs_and_survives_a_restart() {
+    let server = ModelServer::start(|_| points(5)).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // A reply costs a cent; sixty of them fit.
+    let more = "output_tokens_max = 10\nconcurrency = 1\n\
+                price = { input_per_million = 0.0, output_per_million = 1000.0 }\nbudget_per_day = 0.6";
+    let first = app(folder.path(), &profile(&server, more)).await;
+    with_items(&first, 40).await;
+    assert_eq!(result(&first, json!({"profile": "strict"})).await.scorers[0].outputs[0].scored, 40);
+    drop(first);
+    let again = app(folder.path(), &profile(&server, more)).await;
+    // Another way to ask, so that nothing comes from the cache.
+    let second = result(&again, json!({"profile": "strict", "how": "free"})).await;
+    assert_eq!(second.scorers[0].outputs[0].scored, 20);
+    let (cause, count, message) = causes(&second.scorers[0])[0];
+    assert_eq!((cause, count), (Cause::BudgetExhausted, 20));
+    assert!(message.contains("budget_per_day"), "{message}");
+    assert_eq!(server.replied(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_judge_is_asked_only_by_those_that_it_is_granted_to() {
     let server = ModelServer::start(|_| points(5)).await;
     let folder = tempfile::tempdir().expect("a temporary folder");

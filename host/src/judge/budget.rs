@@ -15,6 +15,8 @@ use crate::domain::ids::RunId;
 use crate::store::{Store, StoreError};
 
 const DAY_US: i64 = 86_400_000_000;
+/// Sums of many small amounts are not exact.
+const ROUNDING: f64 = 1e-9;
 /// Accounts that are remembered; the transcripts know all.
 const ACCOUNTS_MAX: usize = 1_000;
 
@@ -89,7 +91,7 @@ impl Budgets {
         for (what, limit, account) in &limits {
             let ledger = ledgers.entry(account.clone()).or_default();
             let spent = ledger.spent + ledger.reserved;
-            if spent + most > *limit {
+            if spent + most > *limit * (1.0 + ROUNDING) {
                 return Ok(Err(Spent { what, limit: *limit, spent }));
             }
         }

@@ -165,6 +165,8 @@ impl Judges {
             }
             return Ok(reply(kept));
         }
+        let turn = endpoint.turn(&body).await;
+        // Only now: what waits for its turn costs nothing yet.
         let spending = shared
             .budgets
             .reserve(endpoint, asker.run, endpoint.cost_at_most(&request, &body))
@@ -173,7 +175,6 @@ impl Judges {
             .map_err(|spent| {
                 refusal(PluginErrorKind::BudgetExhausted, &request.profile, spent.to_string())
             })?;
-        let turn = endpoint.turn(&body).await;
         // From here on it is paid for: whoever asked may go, the call does not.
         let (judges, asker, profile) = (self.clone(), asker.clone(), request.profile);
         let asked = tokio::spawn(async move {
