@@ -387,3 +387,38 @@ async fn a_judge_that_is_asked_again_shows_how_often_it_changes_its_mind() {
     let all = compared.all.expect("there are pairs");
     assert_eq!((compared.paired, compared.shared, all.difference.difference), (true, 40, 0.0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_judge_was_told_of_a_user_goes_with_the_user() {
+    let server = ModelServer::start(|_| points(5)).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let app = app(folder.path(), &profile(&server, "")).await;
+    install(&app, "asking").await;
+    let lines = [
+        json!({"id": "one", "user": "ada", "query": "q", "actual": "the secret of ada"}).to_string(),
+        json!({"id": "two", "user": "bob", "query": "q", "actual": "nothing special"}).to_string(),
+    ];
+    let now = assay::domain::clock::Clock::now(&SystemClock);
+    let read = assay::ingest::read_interactions(lines.join("\n").as_bytes(), now);
+    app.ingest.interactions(read.good).await.expect("taken");
+    let definition = json!({
+        "name": "judged",
+        "source": {"production": {}},
+        "scorers": [{"plugin": "asking", "config": {"profile": "strict"}}],
+    });
+    let id = evaluation(&app, definition).await;
+    let run = app.runner.start(id).await.expect("started");
+    finished(&app, run).await;
+    let filter = || assay::store::ItemFilter { limit: 10, ..Default::default() };
+    let items = app.store.production_item_page(run, filter()).await.expect("listed");
+    assert_eq!(items.len(), 2);
+    let mut transcripts = Vec::new();
+    for item in &items {
+        transcripts.push(app.store.transcripts_of_item(run, item.item).await.expect("kept")[0].0);
+    }
+    assay::app::erase_user(&app.store, "ada").await.expect("deleted");
+    assert!(app.store.transcript_get(transcripts[0]).await.is_err(), "it told of ada");
+    let kept = app.store.transcript_get(transcripts[1]).await.expect("it tells of bob").call;
+    assert!(kept.request.contains("nothing special"));
+    assert_eq!(app.runner.replay(run).await.expect("replayed").different, 0);
+}
