@@ -169,8 +169,7 @@ fn compared(question: &ComparisonQuestion, base: &[Valued], candidate: &[Valued]
             by_class.into_iter().map(|(name, pairs)| (name, paired_group(&pairs, question.difference))),
         );
     } else {
-        let every = |side: &[Valued]| side.iter().cloned().collect::<Vec<_>>();
-        all = unpaired_group(&every(base), &every(candidate), question.difference);
+        all = unpaired_group(base, candidate, question.difference);
         let mut by_class = BTreeMap::<String, [Vec<Valued>; 2]>::new();
         for (side, answers) in [base, candidate].into_iter().enumerate() {
             for valued in answers {
@@ -307,7 +306,7 @@ mod tests {
         let answer = ComparedAnswer {
             key: key.to_string(),
             trial: 0,
-            request_class: Some(if key % 2 == 0 { "even" } else { "odd" }.into()),
+            request_class: Some(if key.is_multiple_of(2) { "even" } else { "odd" }.into()),
             cluster: key.to_string(),
             weight: 1.0,
             completion: None,

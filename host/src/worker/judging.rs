@@ -49,16 +49,12 @@ impl DaemonJudge {
         }
     }
 
-    /// The reply with nothing but its JSON, where it fits what was asked for.
-    fn fitting(
-        &mut self,
-        request: &JudgeRequest,
-        reply: JudgeReply,
-    ) -> Result<JudgeReply, (JudgeReply, String)> {
-        let Some(schema) = &request.schema_json else { return Ok(reply) };
-        match self.schemas.read(schema, &reply.text).map(ToOwned::to_owned) {
-            Ok(text) => Ok(JudgeReply { text, ..reply }),
-            Err(wrong) => Err((reply, wrong)),
+    /// The reply's text, or nothing but its JSON where that fits what was asked for;
+    /// else what is wrong with it.
+    fn fitting(&mut self, request: &JudgeRequest, reply: &JudgeReply) -> Result<String, String> {
+        match &request.schema_json {
+            None => Ok(reply.text.clone()),
+            Some(schema) => self.schemas.read(schema, &reply.text).map(ToOwned::to_owned),
         }
     }
 }
@@ -75,24 +71,20 @@ impl Judge for DaemonJudge {
             let replies = self.ask(asked);
             let mut again = Vec::new();
             for ((index, request), answer) in open.into_iter().zip(replies) {
-                let answer = match answer.map(|reply| self.fitting(&request, reply)) {
+                let answer = match answer {
                     Err(error) => Err(error),
-                    Ok(Ok(reply)) => Ok(reply),
-                    Ok(Err((reply, wrong))) => {
-                        if attempt < self.repairs_max
-                            && let Some(repaired) = structured::repair(&request, &reply.text, &wrong)
-                        {
-                            again.push((index, repaired));
-                            continue;
+                    Ok(reply) => match self.fitting(&request, &reply) {
+                        Ok(text) => Ok(JudgeReply { text, ..reply }),
+                        Err(wrong) => {
+                            if attempt < self.repairs_max
+                                && let Some(repaired) = structured::repair(&request, &reply.text, &wrong)
+                            {
+                                again.push((index, repaired));
+                                continue;
+                            }
+                            Err(unfit(&request, &reply, attempt + 1, &wrong))
                         }
-                        let told = format!(
-                            "judge `{}` did not reply as was asked, {} times: {wrong} (transcript {})",
-                            request.profile,
-                            attempt + 1,
-                            reply.transcript_id
-                        );
-                        Err(error(PluginErrorKind::HostUnavailable, told))
-                    }
+                    },
                 };
                 answers[index] = Some(answer);
             }
@@ -103,6 +95,14 @@ impl Judge for DaemonJudge {
             .map(|answer| answer.expect("what stays open is answered in the last round"))
             .collect()
     }
+}
+
+fn unfit(request: &JudgeRequest, reply: &JudgeReply, times: u32, wrong: &str) -> PluginError {
+    let message = format!(
+        "judge `{}` did not reply as was asked, {times} times: {wrong} (transcript {})",
+        request.profile, reply.transcript_id
+    );
+    error(PluginErrorKind::HostUnavailable, message)
 }
 
 fn error(kind: PluginErrorKind, message: String) -> PluginError {
