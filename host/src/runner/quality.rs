@@ -207,10 +207,10 @@ pub(super) fn deciding<'a>(
 ) -> Option<(&'a Verdict, &'a serde_json::Value)> {
     let judged =
         || verdicts.iter().filter_map(|verdict| Some((verdict, verdict.content.values.get(&output.name)?)));
-    let decision = judged().filter(|(verdict, _)| verdict.is_adjudication).next_back();
+    let decision = judged().rfind(|(verdict, _)| verdict.is_adjudication);
     decision.or_else(|| {
         let (first, _) = judged().next()?;
-        judged().filter(|(verdict, _)| verdict.reviewer == first.reviewer).next_back()
+        judged().rfind(|(verdict, _)| verdict.reviewer == first.reviewer)
     })
 }
 
