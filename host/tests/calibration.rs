@@ -219,7 +219,7 @@ async fn labels_of_another_scorer_of_development_or_of_few_people_are_told_apart
         line.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         line
     };
-    let truth = |i: usize| !i.is_multiple_of(3) != (i % 10 == 7);
+    let truth = |i: usize| i.is_multiple_of(3) == (i % 10 == 7);
     let mut lines: Vec<_> = (0..160).map(|i| label(i, "ann", truth(i), json!({}))).collect();
     // The second opinion differs on 3 of 30.
     lines.extend((0..30).map(|i| label(i, "ben", truth(i) != (i % 10 == 3), json!({}))));

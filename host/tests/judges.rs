@@ -197,7 +197,7 @@ async fn what_is_over_the_budget_is_skipped_and_never_paid() {
     assert_eq!((cause, scored + skipped), (Cause::BudgetExhausted, 150));
     assert!(message.contains("budget_per_run"), "{message}");
     let cost = result.judge.expect("a judge was asked").cost;
-    assert!(cost <= 1.0 + 1e-9 && cost >= 0.9, "{cost} for {scored}");
+    assert!((0.9..=1.0 + 1e-9).contains(&cost), "{cost} for {scored}");
     assert_eq!(server.replied(), scored);
 }
 
@@ -354,7 +354,7 @@ async fn a_judge_that_is_asked_again_shows_how_often_it_changes_its_mind() {
     let server = ModelServer::start(|asked| {
         let number: u64 = asked.text.rsplit(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0);
         // Every fourth answer is judged otherwise each other time.
-        points(if number % 4 == 0 && asked.before % 2 == 1 { 9 } else { 2 })
+        points(if number.is_multiple_of(4) && asked.before % 2 == 1 { 9 } else { 2 })
     })
     .await;
     let folder = tempfile::tempdir().expect("a temporary folder");
