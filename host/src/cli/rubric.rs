@@ -33,6 +33,9 @@ pub enum Rubric {
 pub struct Try {
     /// The rubric: TOML or JSON
     file: PathBuf,
+    /// The judge's profile; that of the rubric, or the only one there is, where it is missing
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// An interaction: JSON, with `query`, `actual` and what else the rubric uses
     #[arg(long, value_name = "FILE", conflicts_with_all = ["query", "answer", "expected"])]
     interaction: Option<PathBuf>,
@@ -56,7 +59,8 @@ pub async fn run(context: Context, command: Rubric) -> Result<(), Failure> {
 }
 
 async fn check(context: &Context, app: &App, file: &Path) -> Result<(), Failure> {
-    let outputs = app.runner.outputs(&scorer(file)?).await.map_err(|error| told(file, error))?;
+    // What a rubric gives does not depend on who judges.
+    let outputs = app.runner.outputs(&scorer(file, Some("any"))?).await.map_err(|error| told(file, error))?;
     context.print(&outputs, |outputs| {
         let mut table = table::table(&["output", "from", "to", "description"]);
         for output in outputs {
@@ -86,7 +90,10 @@ async fn try_out(context: &Context, app: &App, command: Try) -> Result<(), Failu
             ..Interaction::default()
         },
     };
-    let scorer = scorer(&command.file)?;
+    let profiles = app.judges.profiles();
+    let only = profiles.first().copied().filter(|_| profiles.len() == 1);
+    let profile = command.profile.as_deref().or(only);
+    let scorer = scorer(&command.file, profile)?;
     let trial = app.runner.try_out(&scorer, interaction).await.map_err(|error| told(&command.file, error))?;
     context.print(&trial, print)?;
     if trial.scores.is_empty() { Err(anyhow::anyhow!("there is no score").into()) } else { Ok(()) }
@@ -106,17 +113,24 @@ fn print(trial: &Trial) {
     println!("{table}");
 }
 
-/// The rubric plugin with a file's rubric as its configuration.
-fn scorer(file: &Path) -> Result<Scorer, Failure> {
+/// The rubric plugin with a file's rubric as its configuration, and with a
+/// profile where the file names none.
+fn scorer(file: &Path, profile: Option<&str>) -> Result<Scorer, Failure> {
     let text = fs::read_to_string(file)
         .map_err(|error| wrong(format!("failed to read `{}`: {error}", file.display())))?;
     let is_json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let config: Value = if is_json {
+    let mut config: Value = if is_json {
         serde_json::from_str(&text).map_err(|error| error.to_string())
     } else {
         toml::from_str(&text).map_err(|error| error.to_string().trim_end().to_owned())
     }
     .map_err(|error| wrong(format!("`{}` is wrong: {error}", file.display())))?;
+    if let (Some(fields), Some(profile)) = (config.as_object_mut(), profile)
+        && !fields.contains_key("profile")
+        && !fields.contains_key("jury")
+    {
+        fields.insert("profile".into(), profile.into());
+    }
     Ok(Scorer { plugin: PLUGIN.into(), digest: None, name: None, config })
 }
 

@@ -37,7 +37,9 @@ pub fn print_result(result: &RunResult) {
         }
     }
     let mut outputs = table(&["output", "scored", "mean", "min", "max", "failed", "skipped", "plugin"]);
-    for scorer in &result.scorers {
+    // What classifiers name has a table of its own.
+    let scorers = result.scorers.iter().zip(&result.run.scorers);
+    for (scorer, _) in scorers.filter(|(_, pinned)| !pinned.is_classifier()) {
         let failed: u64 = scorer.failed.iter().map(|row| row.count).sum();
         let skipped: u64 = scorer.skipped.iter().map(|row| row.count).sum();
         for output in &scorer.outputs {
