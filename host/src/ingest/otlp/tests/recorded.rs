@@ -164,3 +164,47 @@ fn openinference() {
     );
     snapshot("openinference", &found);
 }
+
+/// The traffic of a model on one machine, in OTLP's JSON;
+/// `examples/local-model/record.py` made it.
+fn local_model(name: &str) -> Vec<ProductionInteraction> {
+    let file = format!("{}/../examples/local-model/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
+    let lines = std::fs::read_to_string(file).expect("a recorded file");
+    let spans: Vec<_> = lines
+        .lines()
+        .flat_map(|line| {
+            let decoded = decode_traces(line.as_bytes(), Encoding::Json).expect("a recorded request");
+            assert_eq!(decoded.rejected, []);
+            decoded.records
+        })
+        .collect();
+    interactions(&spans, &[])
+}
+
+#[test]
+fn a_real_model_on_this_machine_is_understood_by_both_conventions() {
+    for name in ["openinference", "genai"] {
+        let found = local_model(name);
+        assert_eq!(found.len(), 11, "{name}");
+        let first = &found[0].interaction;
+        assert_eq!(first.query, "When are you open on Sundays?", "{name}");
+        assert!(first.actual.starts_with("When are you open"), "{name}: {}", first.actual);
+        assert_eq!(first.model.as_deref(), Some("gemma3-270m"), "{name}");
+        let streamed = found.iter().filter(|one| one.interaction.timing.streamed == Some(true)).count();
+        let first_tokens = found.iter().filter(|one| one.interaction.timing.first_token_us.is_some()).count();
+        assert_eq!((streamed, first_tokens), (4, 4), "{name}: those that were streamed");
+        let errors: Vec<_> = found.iter().filter(|one| one.interaction.error.is_some()).collect();
+        assert_eq!(errors.len(), 2, "{name}");
+        assert!(errors.iter().all(|one| one.interaction.actual.is_empty()), "{name}");
+        // What was streamed has no counts: the server sends none with its stream.
+        let counted = found.iter().filter(|one| one.interaction.usage.output.is_some()).count();
+        assert_eq!(counted, 5, "{name}");
+        let called = found.iter().filter(|one| !one.interaction.tool_calls.is_empty()).count();
+        assert_eq!(called, 1, "{name}");
+    }
+    let visits: Vec<_> = local_model("openinference")
+        .iter()
+        .map(|one| one.origin.session.clone().expect("each visit has its name"))
+        .collect();
+    assert_eq!(visits.iter().filter(|visit| *visit == "visit-0").count(), 3);
+}
