@@ -1,9 +1,10 @@
 //! Scores beside what people said of the same answers.
 //!
-//! Scores count that share plugin, build, configuration and outputs with the run
-//! that is asked about: those of another judge say nothing of this one.
+//! Scores count that share plugin, build, configuration, outputs and the models
+//! that answered with the run that is asked about: those of another judge say
+//! nothing of this one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rusqlite::{OptionalExtension as _, Row, Transaction, named_params};
 
@@ -148,9 +149,13 @@ impl Store {
                 ScoresOf::ThatRun => vec![run],
                 ScoresOf::SameScorer => started_runs(transaction, evaluation)?,
             };
-            let mut scores = Vec::new();
+            let is_deterministic = plugins::is_deterministic(transaction, scorer.digest)?;
+            let mut scores: Vec<Scores> = Vec::new();
             for run in runs {
                 scores.extend(same_scores(transaction, run, &scorer, place)?);
+            }
+            if !is_deterministic {
+                keep_same_models(transaction, run, &question.scorer, &mut scores)?;
             }
             let verdicts = verdicts(transaction, evaluation, &question.scorer)?;
             let class = question.request_class.as_deref();
@@ -158,7 +163,7 @@ impl Store {
                 review_queues::reach(transaction, evaluation, &question.scorer, class)?;
             let mut data = CalibrationData {
                 run: uid,
-                is_deterministic: plugins::is_deterministic(transaction, scorer.digest)?,
+                is_deterministic,
                 output: scorer.outputs[place].clone(),
                 scorer,
                 answers: Vec::new(),
@@ -249,6 +254,41 @@ fn same_scores(
         )?
         .query_row([run], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(Some(Scores { run, run_scorer: found.row, output: place as i64, version, recording }))
+}
+
+/// Leaves runs out whose scorer was answered by other models than that of the run
+/// that is asked about. A run that has asked no model yet is not told apart.
+fn keep_same_models(
+    transaction: &Transaction<'_>,
+    run: i64,
+    scorer: &str,
+    scores: &mut Vec<Scores>,
+) -> Result<()> {
+    let asked: Option<i64> = transaction
+        .prepare_cached("SELECT id FROM run_scorer WHERE run = ?1 AND name = ?2")?
+        .query_row((run, scorer), |row| row.get(0))
+        .optional()?;
+    let Some(asked) = asked else { return Ok(()) };
+    let wanted = models_of(transaction, asked)?;
+    let mut kept = Vec::with_capacity(scores.len());
+    for run in scores.drain(..) {
+        let models = models_of(transaction, run.run_scorer)?;
+        if models.is_empty() || wanted.is_empty() || models == wanted {
+            kept.push(run);
+        }
+    }
+    *scores = kept;
+    Ok(())
+}
+
+/// The models that answered a scorer of a run, as their responses named them.
+fn models_of(transaction: &Transaction<'_>, run_scorer: i64) -> Result<BTreeSet<String>> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT DISTINCT model FROM transcript_use JOIN transcript ON transcript.id = transcript_use.transcript \
+         WHERE run_scorer = ?1 AND model IS NOT NULL",
+    )?;
+    let rows = statement.query_map([run_scorer], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// What was said of each answer, in order.
