@@ -118,6 +118,10 @@ async fn each_way_to_misbehave_ends_in_its_true_cause() {
         "refuses" => Act::Refuse(500, None),
         "drips" => Act::Drip,
         "10 MB" => Act::Bytes(10 << 20),
+        "is cut off" => Act::Raw(
+            json!({"choices": [{"message": {"content": "{\"points\": "}, "finish_reason": "length"}]})
+                .to_string(),
+        ),
         "declines" => Act::Say("I cannot help with that.".into()),
         "over the maximum" => points(11),
         "fenced" => Act::Say("Gladly:\n```json\n{\"points\": 7}\n```".into()),
@@ -136,7 +140,17 @@ async fn each_way_to_misbehave_ends_in_its_true_cause() {
     .await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let app = app(folder.path(), &profile(&server, "timeout_ms = 400\nretries = 1")).await;
-    let answers = ["refuses", "drips", "10 MB", "declines", "over the maximum", "fenced", "mends", "good"];
+    let answers = [
+        "refuses",
+        "drips",
+        "10 MB",
+        "is cut off",
+        "declines",
+        "over the maximum",
+        "fenced",
+        "mends",
+        "good",
+    ];
     let lines: Vec<_> = answers
         .iter()
         .map(|answer| json!({"key": answer, "query": "q", "actual": answer}).to_string())
@@ -164,6 +178,7 @@ async fn each_way_to_misbehave_ends_in_its_true_cause() {
     );
     assert!(told("drips").contains("timed out"), "{}", told("drips"));
     assert!(told("10 MB").contains("more than 8388608 bytes"), "{}", told("10 MB"));
+    assert!(told("is cut off").contains("cut off by the limit"), "{}", told("is cut off"));
     assert!(told("declines").contains("it holds no JSON"), "{}", told("declines"));
     assert!(told("over the maximum").contains("`/points`"), "{}", told("over the maximum"));
 
@@ -171,7 +186,7 @@ async fn each_way_to_misbehave_ends_in_its_true_cause() {
     let result = app.runner.result(id).await.expect("a result");
     let calls = result.judge.expect("a judge was asked");
     assert_eq!(calls.failed, 3, "{calls:?}");
-    assert_eq!(calls.made, 8 + 2 + 2 + 1, "three tries for two, two for one");
+    assert_eq!(calls.made, 9 + 2 + 2 + 1, "three tries for two, two for one");
     let good = items.iter().find(|item| item.key == "good").expect("it is there");
     let detail: Value =
         serde_json::from_str(good.scores[0].1.detail.as_deref().expect("details")).expect("JSON");

@@ -76,7 +76,9 @@ impl Judge for DaemonJudge {
                     Ok(reply) => match self.fitting(&request, &reply) {
                         Ok(text) => Ok(JudgeReply { text, ..reply }),
                         Err(wrong) => {
+                            // Asked again it would be cut off again.
                             if attempt < self.repairs_max
+                                && !was_cut_off(&reply)
                                 && let Some(repaired) = structured::repair(&request, &reply.text, &wrong)
                             {
                                 again.push((index, repaired));
@@ -97,9 +99,14 @@ impl Judge for DaemonJudge {
     }
 }
 
+fn was_cut_off(reply: &JudgeReply) -> bool {
+    matches!(reply.finish_reason.as_deref(), Some("length" | "max_tokens"))
+}
+
 fn unfit(request: &JudgeRequest, reply: &JudgeReply, times: u32, wrong: &str) -> PluginError {
+    let cut = if was_cut_off(reply) { ", and was cut off by the limit on its tokens" } else { "" };
     let message = format!(
-        "judge `{}` did not reply as was asked, {times} times: {wrong} (transcript {})",
+        "judge `{}` did not reply as was asked, {times} times: {wrong}{cut} (transcript {})",
         request.profile, reply.transcript_id
     );
     error(PluginErrorKind::HostUnavailable, message)
