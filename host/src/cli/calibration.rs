@@ -130,7 +130,7 @@ fn print_calibration(report: &Value) {
             "without_probability",
             "labels have no known probability: only the figures of the reviewed answers use them",
         ),
-        ("of_other_scorer", "reviewed answers were scored by another build or configuration of the scorer"),
+        ("of_other_scorer", "reviewed answers have no score of this build and configuration of the scorer"),
         ("skipped", "answers were skipped and judged by nobody"),
         ("unreachable", "answers could not be taken by any rule: nothing is claimed of them"),
     ] {
