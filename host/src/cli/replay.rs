@@ -8,6 +8,7 @@ use super::{Context, Failure, MISSED, table};
 use crate::app::App;
 use crate::domain::clock::SystemClock;
 use crate::domain::ids::RunId;
+use crate::domain::run::answer_name;
 
 #[derive(Args)]
 pub struct Replay {
@@ -26,11 +27,7 @@ pub async fn run(context: Context, command: Replay) -> Result<(), Failure> {
         if !replay.differences.is_empty() {
             let mut table = table::table(&["item", "output", "was", "is"]);
             for found in &replay.differences {
-                let item = if found.trial == 0 {
-                    found.key.clone()
-                } else {
-                    format!("{}#{}", found.key, found.trial)
-                };
+                let item = answer_name(&found.key, found.trial);
                 let output = format!("{}.{}", found.scorer, found.output);
                 table.add_row([item, output, found.was.clone(), found.is.clone()]);
             }

@@ -9,7 +9,7 @@ use super::clock::Timestamp;
 use super::completion::CompletionRule;
 use super::digest::Digest;
 use super::ids::EvaluationId;
-use super::plugin::Output;
+use super::plugin::{Capability, Output};
 use super::schedule::{CronSchedule, ScheduleError};
 use super::source::Source;
 
@@ -261,7 +261,7 @@ impl Definition {
             add("/scorers".into(), "at least one scorer or classifier is needed".into());
         }
         let mut names = Vec::new();
-        for (place, plugin) in self.plugins() {
+        for (place, _, plugin) in self.plugins() {
             let name = plugin.name();
             if name.contains('.') || name.is_empty() {
                 add(format!("{place}/name"), "a plugin's name here is not empty and has no dot".into());
@@ -280,13 +280,14 @@ impl Definition {
         problems
     }
 
-    /// Its scorers and then its classifiers, each with its JSON Pointer.
-    pub fn plugins(&self) -> impl Iterator<Item = (String, &Scorer)> {
-        let placed = |list: &'static str, plugins: &'_ [Scorer]| {
-            (0..plugins.len()).map(move |index| format!("/{list}/{index}")).collect::<Vec<_>>()
-        };
-        let places = [placed("scorers", &self.scorers), placed("classifiers", &self.classifiers)].concat();
-        places.into_iter().zip(self.scorers.iter().chain(&self.classifiers))
+    /// Its scorers and then its classifiers, each with its JSON Pointer and with what
+    /// is wanted of it.
+    pub fn plugins(&self) -> impl Iterator<Item = (String, Capability, &Scorer)> {
+        let scorers = self.scorers.iter().enumerate();
+        let classifiers = self.classifiers.iter().enumerate();
+        scorers
+            .map(|(index, scorer)| (format!("/scorers/{index}"), Capability::Score, scorer))
+            .chain(classifiers.map(|(index, one)| (format!("/classifiers/{index}"), Capability::Label, one)))
     }
 
     /// Digest of the definition's meaning.
@@ -298,7 +299,7 @@ impl Definition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::plugin::{Capability, Direction, OutputKind};
+    use crate::domain::plugin::{Direction, OutputKind};
 
     fn output(name: &str) -> Output {
         Output {

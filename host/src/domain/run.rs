@@ -32,6 +32,12 @@ pub struct Run {
     pub progress: Progress,
 }
 
+/// What people call an answer: its item's key, and which of several it is where
+/// there are several.
+pub fn answer_name(key: &str, trial: u32) -> String {
+    if trial == 0 { key.to_owned() } else { format!("{key}#{trial}") }
+}
+
 /// How far a run is. Its unit is an item's answer: a trial.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Progress {

@@ -20,7 +20,6 @@ use crate::domain::completion::Completion;
 use crate::domain::ids::{EvaluationId, RunId};
 use crate::domain::plugin::Cause;
 use crate::domain::run::{Progress, Run, RunState};
-use crate::domain::source::Source;
 use crate::runner::{FailureModes, FailuresBy, NamedScore, NamedUnscored, Replay, RunResult, named};
 use crate::store::{ItemFilter, ItemRow, RunFilter};
 
@@ -252,10 +251,7 @@ pub async fn items(
         limit,
     };
     let run = api.app.store.run_get(id).await?;
-    let rows = match run.definition.source {
-        Source::ReferenceSet(_) => api.app.store.item_page(id, filter).await?,
-        Source::Production { .. } => api.app.store.production_item_page(id, filter).await?,
-    };
+    let rows = api.app.store.run_item_page(&run, filter).await?;
     let next_cursor = match rows.last() {
         Some(last) if rows.len() == limit as usize => Some(format!("{}-{}", last.item, last.trial)),
         _ => None,

@@ -10,14 +10,14 @@ use std::sync::atomic::AtomicUsize;
 
 use futures_util::future::join_all;
 
-use super::Runner;
-use super::batches::Place;
+use super::batches::{Kind, Place};
 use super::bisect::{Fate, Poison};
 use super::judging::{Judging, job_id};
 use super::prepare::ReadyPlugin;
+use super::{Runner, outcome};
 use crate::domain::plugin::{Capability, Cause, Unscored};
 use crate::protocol::{ItemAnswer, JobItem};
-use crate::store::BatchItem;
+use crate::store::{BatchItem, ScorerOutcomes};
 
 /// What a batch is given to.
 pub(super) struct BatchWork<'a> {
@@ -47,13 +47,13 @@ struct Group {
 }
 
 impl Runner {
-    /// What became of each answer under each plugin, not checked yet.
+    /// What became of each answer under each plugin: a list for each plugin.
     pub(super) async fn answers(
         &self,
         work: &BatchWork<'_>,
         batch: &[BatchItem],
         place: Place,
-    ) -> Vec<Vec<Fate<ItemAnswer>>> {
+    ) -> Vec<Vec<ScorerOutcomes>> {
         let audiences: Vec<_> = batch.iter().map(|item| self.audience(item)).collect();
         let under_way = groups(work.scorers, &audiences).into_iter().map(|group| {
             let place = place.clone();
@@ -80,7 +80,7 @@ impl Runner {
         // The jobs have it: a batch in trouble gives its place back before the end.
         drop(place);
         let done = join_all(under_way).await;
-        let mut fates: Vec<Vec<_>> = work
+        let mut fates: Vec<Vec<Option<Fate<ItemAnswer>>>> = work
             .scorers
             .iter()
             .map(|_| audiences.iter().map(|audience| audience.reason().map(Err)).collect())
@@ -92,8 +92,11 @@ impl Runner {
                 }
             }
         }
-        let every = |fate: Option<_>| fate.expect("what no plugin gets has its reason");
-        fates.into_iter().map(|column| column.into_iter().map(every).collect()).collect()
+        let checked = |(fates, ready): (Vec<Option<_>>, &ReadyPlugin)| {
+            let every = |fate: Option<_>| fate.expect("what no plugin gets has its reason");
+            fates.into_iter().map(|fate| outcome::check(every(fate), &ready.pinned.outputs)).collect()
+        };
+        fates.into_iter().zip(work.scorers).map(checked).collect()
     }
 
     fn audience(&self, item: &BatchItem) -> Audience {
@@ -118,6 +121,16 @@ impl Audience {
             Self::Classifiers(why) | Self::Nobody(why) => Some(why.clone()),
         }
     }
+}
+
+/// Which places batches under these plugins take.
+pub(super) fn kind(scorers: &[ReadyPlugin]) -> Kind {
+    if scorers.iter().any(|ready| ready.judges) { Kind::Judged } else { Kind::Plain }
+}
+
+/// The most items of a batch that each of these plugins takes.
+pub(super) fn batch_max(scorers: &[ReadyPlugin]) -> u32 {
+    scorers.iter().map(|ready| ready.batch_max).min().unwrap_or(u32::MAX)
 }
 
 /// What an item counts for in a batch, in bytes.

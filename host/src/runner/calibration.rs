@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::quality::{CONFIDENCE, LeftOut, deciding};
+use super::quality::{LeftOut, deciding};
+use super::result::CONFIDENCE;
 use super::{Runner, RunnerError};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{EvaluationId, RunId};

@@ -20,7 +20,7 @@ use crate::stats::{
     difference_of_proportions, holm, items_for_independent, items_for_paired, mcnemar_mid_p,
     paired_difference, paired_means,
 };
-use crate::store::ComparedAnswer;
+use crate::store::{AnswerValue, RunAnswer};
 
 /// Probability with which a difference shall be seen that is there.
 const POWER: f64 = 0.8;
@@ -100,13 +100,10 @@ impl Runner {
         let store = &self.shared.store;
         let (base, candidate) =
             (store.run_get(question.base).await?, store.run_get(question.candidate).await?);
-        let place = |run: &Run| output_place(run, question.output.as_deref());
-        let (base_place, candidate_place) = (place(&base)?, place(&candidate)?);
-        let base = values(store.compared_answers(question.base, base_place).await?, base_place.is_some());
-        let candidate = values(
-            store.compared_answers(question.candidate, candidate_place).await?,
-            candidate_place.is_some(),
-        );
+        let places = [&base, &candidate].map(|run| output_place(run, question.output.as_deref()));
+        let [base_place, candidate_place] = places;
+        let base = self.valued(question.base, base_place?).await?;
+        let candidate = self.valued(question.candidate, candidate_place?).await?;
         Ok(compared(question, &base, &candidate))
     }
 }
@@ -129,24 +126,27 @@ fn output_place(run: &Run, output: Option<&str>) -> Result<Option<(usize, usize)
 }
 
 /// An answer with what is compared of it.
-type Valued = (ComparedAnswer, f64);
+type Valued = (RunAnswer, f64);
 
-fn values(answers: Vec<ComparedAnswer>, of_output: bool) -> Vec<Valued> {
-    answers
-        .into_iter()
-        .filter_map(|answer| {
-            let value = if of_output {
-                answer.value?
-            } else {
-                match answer.completion? {
-                    Completion::Completed => 1.0,
-                    Completion::NotCompleted => 0.0,
-                    Completion::Undetermined => return None,
-                }
-            };
+impl Runner {
+    /// Those of a run's answers that have a value: of an output, else of completion.
+    async fn valued(&self, run: RunId, place: Option<(usize, usize)>) -> Result<Vec<Valued>, RunnerError> {
+        let scorers = place.map(|(scorer, _)| scorer).into_iter().collect();
+        let answers = self.shared.store.run_answers(run, scorers).await?;
+        let value = |answer: &RunAnswer, values: &[AnswerValue]| match place {
+            Some((_, output)) => values.iter().find(|value| value.output == output).map(|found| found.value),
+            None => match answer.completion? {
+                Completion::Completed => Some(1.0),
+                Completion::NotCompleted => Some(0.0),
+                Completion::Undetermined => None,
+            },
+        };
+        let valued = |(answer, values): (RunAnswer, Vec<AnswerValue>)| {
+            let value = value(&answer, &values)?;
             Some((answer, value))
-        })
-        .collect()
+        };
+        Ok(answers.into_iter().filter_map(valued).collect())
+    }
 }
 
 fn compared(question: &ComparisonQuestion, base: &[Valued], candidate: &[Valued]) -> Comparison {
@@ -303,14 +303,15 @@ mod tests {
     use super::*;
 
     fn answer(key: usize, value: f64) -> Valued {
-        let answer = ComparedAnswer {
+        let answer = RunAnswer {
             key: key.to_string(),
             trial: 0,
+            completion: None,
             request_class: Some(if key.is_multiple_of(2) { "even" } else { "odd" }.into()),
+            template: None,
+            day: None,
             cluster: key.to_string(),
             weight: 1.0,
-            completion: None,
-            value: Some(value),
         };
         (answer, value)
     }

@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
-use super::batch_work::{BatchWork, size};
-use super::batches::{self, Kind, Place};
+use super::batch_work::{BatchWork, batch_max, kind, size};
+use super::batches::{self, Place};
 use super::bisect::Poison;
 use super::judging::Judging;
 use super::outcome;
@@ -40,13 +40,6 @@ struct Context {
     quarantined: AtomicUsize,
     target: Option<TargetClient>,
     judging: Judging,
-}
-
-impl Context {
-    /// Which places the batches take.
-    fn kind(&self) -> Kind {
-        if self.scorers.iter().any(|ready| ready.judges) { Kind::Judged } else { Kind::Plain }
-    }
 }
 
 impl Runner {
@@ -107,7 +100,7 @@ impl Runner {
                 // Taken before the task: one that is dropped unstarted gives it back too.
                 let place = loop {
                     tokio::select! {
-                        place = self.place(context.kind()) => break place,
+                        place = self.place(kind(&context.scorers)) => break place,
                         Some(done) = batches.join_next() => self.count(id, &mut progress, done)?,
                     }
                 };
@@ -235,8 +228,7 @@ impl Runner {
 
     /// Cuts what was taken into batches within every scorer's limits.
     fn split(&self, context: &Context, taken: Vec<BatchItem>) -> Vec<Vec<BatchItem>> {
-        let batch_max = context.scorers.iter().map(|ready| ready.batch_max).min().unwrap_or(u32::MAX);
-        batches::cut(taken, batch_max, &self.shared.limits, size)
+        batches::cut(taken, batch_max(&context.scorers), &self.shared.limits, size)
     }
 
     async fn score_and_commit(
@@ -264,20 +256,15 @@ impl Runner {
             judging: &context.judging,
             rows: Some(&context.rows),
         };
-        let fates = self.answers(&work, &batch, place).await;
-        let mut columns: Vec<_> = fates.into_iter().map(Vec::into_iter).collect();
+        let outcomes = self.answers(&work, &batch, place).await;
+        let mut columns: Vec<_> = outcomes.into_iter().map(Vec::into_iter).collect();
         batch
             .iter()
             .map(|item| {
-                let scorers = columns
-                    .iter_mut()
-                    .zip(&context.scorers)
-                    .map(|(column, ready)| {
-                        let fate = column.next().expect("each call has a result for each item");
-                        outcome::check(fate, &ready.pinned.outputs)
-                    })
-                    .collect();
-                finish(context, item, scorers)
+                let outcome = |column: &mut std::vec::IntoIter<_>| {
+                    column.next().expect("each plugin has an outcome for each item")
+                };
+                finish(context, item, columns.iter_mut().map(outcome).collect())
             })
             .collect()
     }

@@ -13,10 +13,10 @@ use super::result::CONFIDENCE;
 use super::{Runner, RunnerError};
 use crate::domain::completion::Completion;
 use crate::domain::ids::RunId;
-use crate::domain::run::{Run, RunScorer};
+use crate::domain::run::{Run, RunScorer, answer_name};
 use crate::domain::slice::UNCLASSIFIED;
 use crate::stats::{Cluster, Interval, clustered_proportion, wilson};
-use crate::store::ClassifiedAnswer;
+use crate::store::{AnswerValue, RunAnswer};
 
 /// Examples of each mode.
 const EXAMPLES_MAX: usize = 5;
@@ -95,6 +95,13 @@ pub struct FailureModeShare {
     pub examples: Vec<String>,
 }
 
+/// An answer and what classifiers named: the value is the confidence.
+#[derive(Debug, Clone)]
+struct ClassifiedAnswer {
+    answer: RunAnswer,
+    modes: Vec<AnswerValue>,
+}
+
 impl Runner {
     /// How a run's answers failed, over all and by group.
     pub async fn failure_modes(
@@ -109,7 +116,9 @@ impl Runner {
             .enumerate()
             .filter_map(|(position, scorer)| scorer.is_classifier().then_some(position))
             .collect();
-        let answers = self.shared.store.classified_answers(id, classifiers).await?;
+        let answers = self.shared.store.run_answers(id, classifiers).await?;
+        let answers: Vec<_> =
+            answers.into_iter().map(|(answer, modes)| ClassifiedAnswer { answer, modes }).collect();
         Ok(summary(&run, &answers, by))
     }
 }
@@ -132,7 +141,7 @@ fn summary(run: &Run, answers: &[ClassifiedAnswer], by: Option<FailuresBy>) -> F
 
 /// Whether an answer is a failure; none where that is undetermined.
 fn is_failure(answer: &ClassifiedAnswer, has_rule: bool) -> Option<bool> {
-    match (has_rule, answer.completion) {
+    match (has_rule, answer.answer.completion) {
         (false, _) => Some(!answer.modes.is_empty()),
         (true, Some(Completion::Completed)) => Some(false),
         (true, Some(Completion::NotCompleted)) => Some(true),
@@ -141,6 +150,7 @@ fn is_failure(answer: &ClassifiedAnswer, has_rule: bool) -> Option<bool> {
 }
 
 fn key(answer: &ClassifiedAnswer, by: FailuresBy) -> String {
+    let answer = &answer.answer;
     match by {
         FailuresBy::Class => answer.request_class.clone().unwrap_or_else(|| UNCLASSIFIED.to_owned()),
         FailuresBy::Template => answer.template.clone().unwrap_or_else(|| NO_TEMPLATE.to_owned()),
@@ -156,9 +166,9 @@ type Mode = Option<(usize, usize)>;
 
 fn first_mode(answer: &ClassifiedAnswer) -> (Mode, f64) {
     let mut first = (None, 0.0);
-    for (scorer, output, confidence) in &answer.modes {
-        if first.0.is_none() || *confidence > first.1 {
-            first = (Some((*scorer, *output)), *confidence);
+    for mode in &answer.modes {
+        if first.0.is_none() || mode.value > first.1 {
+            first = (Some((mode.scorer, mode.output)), mode.value);
         }
     }
     first
@@ -179,7 +189,7 @@ fn group(name: Option<String>, answers: &[(&ClassifiedAnswer, bool)], scorers: &
         .map(|(mode, mut of_mode)| {
             of_mode.sort_by(|one, other| other.1.total_cmp(&one.1));
             let has = |answer: &ClassifiedAnswer| {
-                answer.modes.iter().any(|(scorer, output, _)| mode == Some((*scorer, *output)))
+                answer.modes.iter().any(|named| mode == Some((named.scorer, named.output)))
             };
             let count = |wanted: bool| {
                 answers.iter().filter(|(answer, failure)| *failure == wanted && has(answer)).count() as u64
@@ -198,7 +208,11 @@ fn group(name: Option<String>, answers: &[(&ClassifiedAnswer, bool)], scorers: &
                 ),
                 named: if mode.is_some() { count(true) } else { of_mode.len() as u64 },
                 named_elsewhere: count(false),
-                examples: of_mode.iter().take(EXAMPLES_MAX).map(|(answer, _)| example(answer)).collect(),
+                examples: of_mode
+                    .iter()
+                    .take(EXAMPLES_MAX)
+                    .map(|(answer, _)| answer_name(&answer.answer.key, answer.answer.trial))
+                    .collect(),
             }
         })
         .collect();
@@ -211,17 +225,13 @@ fn group(name: Option<String>, answers: &[(&ClassifiedAnswer, bool)], scorers: &
     }
 }
 
-fn example(answer: &ClassifiedAnswer) -> String {
-    if answer.trial == 0 { answer.key.clone() } else { format!("{}#{}", answer.key, answer.trial) }
-}
-
 /// A share of answers. Wilson's interval holds where each answer stands alone
 /// and counts the same; else answers are clustered.
 fn share<'a>(answers: impl Iterator<Item = (&'a ClassifiedAnswer, bool)>) -> Share {
     let mut clusters = BTreeMap::<&str, Cluster>::new();
     let mut n = 0;
     let mut alike = true;
-    for (answer, counts) in answers {
+    for (answer, counts) in answers.map(|(classified, counts)| (&classified.answer, counts)) {
         let cluster = clusters.entry(&answer.cluster).or_default();
         let weight = answer.weight;
         alike &= weight == 1.0 && cluster.n == 0 && answer.day.is_none();
@@ -252,7 +262,7 @@ mod tests {
     use super::*;
 
     fn answer(key: usize, modes: &[(usize, usize, f64)]) -> ClassifiedAnswer {
-        ClassifiedAnswer {
+        let answer = RunAnswer {
             key: key.to_string(),
             trial: 0,
             completion: Some(Completion::NotCompleted),
@@ -261,8 +271,17 @@ mod tests {
             day: None,
             cluster: key.to_string(),
             weight: 1.0,
-            modes: modes.to_vec(),
-        }
+        };
+        let modes = modes.iter().map(|(scorer, output, value)| AnswerValue {
+            scorer: *scorer,
+            output: *output,
+            value: *value,
+        });
+        ClassifiedAnswer { answer, modes: modes.collect() }
+    }
+
+    fn but(classified: &ClassifiedAnswer, change: impl FnOnce(RunAnswer) -> RunAnswer) -> ClassifiedAnswer {
+        ClassifiedAnswer { answer: change(classified.answer.clone()), ..classified.clone() }
     }
 
     #[test]
@@ -279,8 +298,9 @@ mod tests {
         // scipy.stats.binomtest(8, 10).proportion_ci(.95, method="wilson"), SciPy 1.17.1.
         let interval = found.interval.expect("ten answers");
         assert!((interval.low - 0.490162471536642).abs() < 1e-9, "{interval:?}");
-        let weighted: Vec<_> =
-            (0..30).map(|key| ClassifiedAnswer { weight: 10.0, day: Some(1), ..answer(key, &[]) }).collect();
+        let weighted: Vec<_> = (0..30)
+            .map(|key| but(&answer(key, &[]), |answer| RunAnswer { weight: 10.0, day: Some(1), ..answer }))
+            .collect();
         let found = share(weighted.iter().enumerate().map(|(at, answer)| (answer, at < 15)));
         assert_eq!((found.n, found.share, found.interval_method), (15, Some(0.5), "wilson_clustered"));
     }
@@ -290,7 +310,8 @@ mod tests {
         let labelled = answer(1, &[(0, 0, 1.0)]);
         assert_eq!(is_failure(&labelled, false), Some(true));
         assert_eq!(is_failure(&answer(2, &[]), false), Some(false));
-        let undetermined = ClassifiedAnswer { completion: Some(Completion::Undetermined), ..labelled };
+        let undetermined =
+            but(&labelled, |answer| RunAnswer { completion: Some(Completion::Undetermined), ..answer });
         assert_eq!(is_failure(&undetermined, true), None);
     }
 }

@@ -12,6 +12,7 @@ use super::prepare::ReadyPlugin;
 use crate::domain::ids::RunId;
 use crate::domain::judge::{JudgeAnswer, JudgeRequest};
 use crate::domain::plugin::{PluginError, PluginErrorKind};
+use crate::domain::run::answer_name;
 use crate::judge::{Asker, Judges, Replies};
 use crate::store::{BatchItem, TranscriptSubject};
 use crate::workers::{Judge, ScorerCall};
@@ -54,7 +55,7 @@ impl Judging {
 
 /// An answer's id in its batch. Several answers to one item are told apart.
 pub(super) fn job_id(item: &BatchItem) -> String {
-    if item.trial == 0 { item.key.clone() } else { format!("{}#{}", item.key, item.trial) }
+    answer_name(&item.key, item.trial)
 }
 
 impl fmt::Debug for BatchJudge {

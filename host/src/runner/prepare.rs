@@ -71,9 +71,7 @@ impl Runner {
             });
         }
         let mut ready = Vec::new();
-        for (index, (place, plugin)) in definition.plugins().enumerate() {
-            let capability =
-                if index < definition.scorers.len() { Capability::Score } else { Capability::Label };
+        for (place, capability, plugin) in definition.plugins() {
             match self.prepare_plugin(plugin, capability, &place).await? {
                 Ok(plugin) => ready.push(plugin),
                 Err(found) => problems.extend(found),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::result::CONFIDENCE;
 use super::{Runner, RunnerError};
 use crate::domain::evaluation::DefinitionProblem;
 use crate::domain::ids::{EvaluationId, RunId};
@@ -13,9 +14,6 @@ use crate::stats::{
     Corrected, CorrectedQuality, Correction, Interval, Judged, Label, Target, Uncorrected, corrected_quality,
 };
 use crate::store::{CalibrationData, CalibrationQuestion, JudgedAnswer, Verdict, Wanted};
-
-/// Level of every interval.
-pub(super) const CONFIDENCE: f64 = 0.95;
 
 /// What an estimate is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -7,7 +7,6 @@ use super::result::CONFIDENCE;
 use super::{Runner, RunnerError};
 use crate::domain::evaluation::DefinitionProblem;
 use crate::domain::ids::RunId;
-use crate::domain::source::Source;
 use crate::judge::Replies;
 use crate::stats::{Repeatability, repeatability};
 use crate::store::{BatchItem, ItemFilter, ScorerOutcomes};
@@ -75,10 +74,7 @@ impl Runner {
         let mut after = None;
         while items.len() < question.items {
             let filter = ItemFilter { after, limit: PAGE, ..ItemFilter::default() };
-            let page = match run.definition.source {
-                Source::ReferenceSet(_) => store.item_page(run.id, filter).await?,
-                Source::Production { .. } => store.production_item_page(run.id, filter).await?,
-            };
+            let page = store.run_item_page(&run, filter).await?;
             let Some(last) = page.last() else { break };
             after = Some((last.item, last.trial));
             items.extend(page.iter().map(super::replay::batch_item));

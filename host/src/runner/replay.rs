@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicUsize;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::batch_work::BatchWork;
-use super::batches::{self, Kind};
+use super::batch_work::{BatchWork, batch_max, kind};
+use super::batches;
 use super::bisect::Poison;
 use super::judging::Judging;
-use super::{Runner, RunnerError, outcome};
+use super::{Runner, RunnerError};
 use crate::domain::evaluation::DefinitionProblem;
 use crate::domain::ids::RunId;
 use crate::domain::run::RunScorer;
@@ -73,7 +73,6 @@ impl Runner {
         for pinned in store.run_pinned(id).await?.1 {
             scorers.push(self.load_pinned(pinned.scorer).await?);
         }
-        let of_production = run.definition.source.production().is_some();
         let poison: Vec<_> = scorers.iter().map(|_| Poison::default()).collect();
         let quarantined = AtomicUsize::new(0);
         let judging = Judging {
@@ -82,21 +81,15 @@ impl Runner {
             replies: Replies::Recorded(id),
             cancel: CancellationToken::new(),
         };
-        let judged = scorers.iter().any(|ready| ready.judges);
-        let batch_max = scorers.iter().map(|ready| ready.batch_max).min().unwrap_or(u32::MAX);
         let mut replay = Replay { run: id, answers: 0, compared: 0, different: 0, differences: Vec::new() };
         let mut after = None;
         loop {
             let filter = ItemFilter { after, limit: PAGE, ..ItemFilter::default() };
-            let page = if of_production {
-                store.production_item_page(id, filter).await?
-            } else {
-                store.item_page(id, filter).await?
-            };
+            let page = store.run_item_page(&run, filter).await?;
             let Some(last) = page.last() else { return Ok(replay) };
             after = Some((last.item, last.trial));
             let size = |row: &ItemRow| row.payload.len() + row.answer.as_ref().map_or(0, String::len);
-            for rows in batches::cut(page, batch_max, &self.shared.limits, size) {
+            for rows in batches::cut(page, batch_max(&scorers), &self.shared.limits, size) {
                 let batch: Vec<_> = rows.iter().map(batch_item).collect();
                 let work = BatchWork {
                     scorers: &scorers,
@@ -105,12 +98,10 @@ impl Runner {
                     judging: &judging,
                     rows: None,
                 };
-                let place = self.place(if judged { Kind::Judged } else { Kind::Plain }).await;
-                let fates = self.answers(&work, &batch, place).await;
-                for (scorer, column) in fates.into_iter().enumerate() {
-                    let pinned = &scorers[scorer].pinned;
-                    for (row, fate) in rows.iter().zip(column) {
-                        replay.compare(row, scorer, pinned, &outcome::check(fate, &pinned.outputs));
+                let place = self.place(kind(&scorers)).await;
+                for (scorer, column) in self.answers(&work, &batch, place).await.into_iter().enumerate() {
+                    for (row, outcome) in rows.iter().zip(&column) {
+                        replay.compare(row, scorer, &scorers[scorer].pinned, outcome);
                     }
                 }
                 replay.answers += rows.len() as u64;

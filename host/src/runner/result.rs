@@ -207,12 +207,15 @@ impl Runner {
         self.add_calibration(&run, &mut scorers).await?;
         Ok(RunResult { run, completion, classes, scorers, judge, frozen_at: None })
     }
-}
 
-impl Runner {
-    /// Adds what reviews say of each output.
+    /// Adds what reviews say of each output. Of a scorer that always says the same
+    /// and that nobody reviewed there is nothing to say, which is most of them.
     async fn add_calibration(&self, run: &Run, scorers: &mut [ScorerResult]) -> Result<(), RunnerError> {
         for scorer in scorers {
+            let (evaluation, name) = (run.evaluation, scorer.name.clone());
+            if !self.shared.store.has_calibration(evaluation, name, scorer.digest).await? {
+                continue;
+            }
             for output in &mut scorer.outputs {
                 output.calibration =
                     self.calibration_summary(run.evaluation, run.id, &scorer.name, &output.name).await?;

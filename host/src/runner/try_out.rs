@@ -6,13 +6,12 @@ use std::sync::atomic::AtomicUsize;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::batch_work::BatchWork;
-use super::batches::Kind;
+use super::batch_work::{BatchWork, kind};
 use super::bisect::Poison;
 use super::fate::{NamedScore, NamedUnscored, named};
 use super::judging::Judging;
 use super::prepare::ReadyPlugin;
-use super::{Runner, RunnerError, outcome};
+use super::{Runner, RunnerError};
 use crate::domain::completion::Presence;
 use crate::domain::evaluation::Scorer;
 use crate::domain::ids::RunId;
@@ -66,19 +65,17 @@ impl Runner {
         run: Option<RunId>,
         replies: Replies,
     ) -> Vec<ScorerOutcomes> {
-        let outputs = ready.pinned.outputs.clone();
-        let kind = if ready.judges { Kind::Judged } else { Kind::Plain };
         let judging =
             Judging { judges: self.shared.judges.clone(), run, replies, cancel: CancellationToken::new() };
+        let scorers = [ready];
         let work = BatchWork {
-            scorers: &[ready],
+            scorers: &scorers,
             poison: &[Poison::default()],
             quarantined: &AtomicUsize::new(0),
             judging: &judging,
             rows: None,
         };
-        let mut fates = self.answers(&work, batch, self.place(kind).await).await;
-        fates.remove(0).into_iter().map(|fate| outcome::check(fate, &outputs)).collect()
+        self.answers(&work, batch, self.place(kind(&scorers)).await).await.remove(0)
     }
 }
 

@@ -10,7 +10,6 @@ mod clusters;
 mod comparison;
 mod divergence;
 mod intervals;
-mod modes;
 mod moments;
 mod ppi;
 mod quantiles;
@@ -40,7 +39,6 @@ pub use comparison::{
 };
 pub use divergence::{Divergence, NoDivergence, Visit, divergence};
 pub use intervals::{Interval, IntervalError, clopper_pearson, wilson};
-pub use modes::{ModeShare, Modes, mode_shares};
 pub use moments::Moments;
 pub use ppi::{
     ANSWERS_MIN, Corrected, CorrectedQuality, Correction, FREEDOM_MIN, Judged, Label, Method, Refusal,

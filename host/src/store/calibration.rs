@@ -13,6 +13,7 @@ use super::runs::{pinned, run_row};
 use super::signals::CLUSTER;
 use super::{Result, Store, StoreError, evaluations, plugins, review_queues};
 use crate::domain::clock::Timestamp;
+use crate::domain::digest::Digest;
 use crate::domain::ids::{EvaluationId, RunId};
 use crate::domain::plugin::Output;
 use crate::domain::review::VerdictContent;
@@ -133,6 +134,26 @@ struct Scores {
 }
 
 impl Store {
+    /// Whether there is anything to say of a scorer's calibration: people reviewed
+    /// it, or it does not always say the same.
+    pub async fn has_calibration(
+        &self,
+        evaluation: EvaluationId,
+        scorer: String,
+        plugin: Digest,
+    ) -> Result<bool> {
+        self.read(move |transaction| {
+            let reviewed = transaction
+                .prepare_cached(
+                    "SELECT 1 FROM review JOIN evaluation ON evaluation.id = review.evaluation \
+                     WHERE evaluation.uid = ?1 AND scorer = ?2",
+                )?
+                .exists((evaluation.as_bytes(), scorer))?;
+            Ok(reviewed || !plugins::is_deterministic(transaction, plugin)?)
+        })
+        .await
+    }
+
     /// Sets scores beside verdicts.
     pub async fn calibration_data(
         &self,

@@ -9,7 +9,7 @@ use rusqlite::Transaction;
 
 use super::removal::{self, Budget, ScoringRun};
 use super::traces::TraceId;
-use super::{Result, Store, latency, names, payload, reviews};
+use super::{Result, Store, latency, names, payload, reviews, transcripts};
 use crate::domain::ids::InteractionId;
 
 /// What stands in a definition where a user's name stood.
@@ -195,13 +195,7 @@ fn erase_items(transaction: &Transaction<'_>, id: InteractionId) -> Result<u64> 
         .query_map([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (item, version) in &items {
-        transaction
-            .prepare_cached(
-                "DELETE FROM transcript WHERE id IN (SELECT transcript FROM transcript_use \
-                     JOIN run_scorer ON run_scorer.id = run_scorer JOIN run ON run.id = run_scorer.run \
-                     WHERE item = ?1 AND version = ?2)",
-            )?
-            .execute((item, version))?;
+        transcripts::remove_of_item(transaction, *item, *version)?;
         reviews::forget_item(transaction, *item)?;
         for table in ["score", "unscored"] {
             transaction

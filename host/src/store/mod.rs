@@ -7,14 +7,12 @@
 mod arrivals;
 mod calibration;
 mod checkpoints;
-mod comparison;
 mod condition;
 mod database;
 mod erasure;
 mod evaluations;
 mod events;
 mod export;
-mod failure_modes;
 mod idempotency;
 mod instrumentation;
 mod interactions;
@@ -32,6 +30,7 @@ mod retention;
 mod review_assignments;
 mod review_queues;
 mod reviews;
+mod run_answers;
 mod runs;
 mod schedules;
 mod score_export;
@@ -50,12 +49,10 @@ pub use arrivals::{Arrival, ArrivalRules};
 pub use calibration::{
     AnswerScore, CalibrationData, CalibrationQuestion, JudgedAnswer, ScoresOf, Verdict, Wanted,
 };
-pub use comparison::ComparedAnswer;
 pub use condition::Condition;
 pub use database::Store;
 pub use erasure::{Erased, SpanPlace};
 pub use export::{Place, ProductionRun, Reader, ScoredInteraction, SignalOf, StoredEvent};
-pub use failure_modes::ClassifiedAnswer;
 pub use idempotency::{KEPT_US as IDEMPOTENCY_KEPT_US, Recall, Remembered};
 pub use instrumentation::Instrumentation;
 pub use interactions::{Kept, NewInteraction, StoredInteraction};
@@ -78,6 +75,7 @@ pub use review_queues::{
     Candidate, CandidatePage, DrawnAnswer, QueueClass, QueueFilled, QueueReviewer, QueueStatus, QueueStratum,
 };
 pub use reviews::{NewReview, ReviewFilter, SubjectKey};
+pub use run_answers::{AnswerValue, RunAnswer};
 pub use runs::{NewRun, PinnedScorer, RowRange, RunFilter, RunInput};
 pub use score_export::{ScorePage, TracedScores};
 pub use selections::{SelectedRow, StoredItem};

@@ -7,6 +7,7 @@ use super::interactions::SliceConditions;
 use super::payload;
 use super::results::{BatchItem, ItemFilter, ItemRow, completion_code, completion_of, fill_outcomes};
 use super::runs::{RowRange, run_row};
+use super::signals::CLUSTER;
 use super::{Result, Store};
 use crate::domain::ids::{EvaluationId, InteractionId, RunId};
 use crate::domain::plugin::Cause;
@@ -219,12 +220,9 @@ impl Store {
     pub async fn completion_by_cluster(&self, run: RunId) -> Result<Vec<ClusterCompletion>> {
         self.read(move |transaction| {
             let run = run_row(transaction, run)?;
-            let mut statement = transaction.prepare_cached(
+            let mut statement = transaction.prepare_cached(&format!(
                 "WITH taken AS ( \
-                     SELECT request_class, completion, cost, \
-                            CASE WHEN interaction.user IS NOT NULL THEN 'u' || interaction.user \
-                                 WHEN session IS NOT NULL THEN 's' || session \
-                                 ELSE 'i' || interaction.id END AS cluster, \
+                     SELECT request_class, completion, cost, {CLUSTER} AS cluster, \
                             1.0 / (coalesce(run_sample.probability, 1.0) * coalesce(upstream_probability, 1.0)) \
                                 AS weight \
                      FROM run_item JOIN interaction ON interaction.id = run_item.item \
@@ -235,7 +233,7 @@ impl Store {
                         sum(completion = 1), sum(completion = 0), sum(completion = 2), sum(cost * weight) \
                  FROM taken LEFT JOIN name ON name.id = request_class \
                  GROUP BY request_class, cluster ORDER BY name.text, cluster",
-            )?;
+            ))?;
             let rows = statement.query_map(named_params! { ":run": run }, |row| {
                 let count = |place| row.get::<_, i64>(place).map(|count| count as u64);
                 Ok(ClusterCompletion {

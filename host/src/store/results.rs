@@ -8,6 +8,8 @@ use super::{Result, Store, StoreError};
 use crate::domain::completion::Completion;
 use crate::domain::ids::RunId;
 use crate::domain::plugin::{Cause, Unscored};
+use crate::domain::run::Run;
+use crate::domain::source::Source;
 
 /// One answer that a run has to score.
 #[derive(Debug, Clone, PartialEq)]
@@ -393,6 +395,14 @@ impl Store {
             Ok(counts)
         })
         .await
+    }
+
+    /// A page of a run's items, whatever the run is over.
+    pub async fn run_item_page(&self, run: &Run, filter: ItemFilter) -> Result<Vec<ItemRow>> {
+        match run.definition.source {
+            Source::ReferenceSet(_) => self.item_page(run.id, filter).await,
+            Source::Production { .. } => self.production_item_page(run.id, filter).await,
+        }
     }
 
     /// A page of a reference set's run, in the set's order.

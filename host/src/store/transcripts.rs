@@ -360,3 +360,14 @@ pub(super) fn remove(transaction: &Transaction<'_>, run_scorer: i64, item: i64) 
         )?
         .execute((run_scorer, item))?)
 }
+
+/// As [`remove`], for an item of a reference set under all scorers.
+pub(super) fn remove_of_item(transaction: &Transaction<'_>, item: i64, version: i64) -> Result<usize> {
+    Ok(transaction
+        .prepare_cached(
+            "DELETE FROM transcript WHERE id IN (SELECT transcript FROM transcript_use \
+                 JOIN run_scorer ON run_scorer.id = run_scorer JOIN run ON run.id = run_scorer.run \
+                 WHERE item = ?1 AND version = ?2)",
+        )?
+        .execute((item, version))?)
+}
