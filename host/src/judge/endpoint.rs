@@ -16,7 +16,9 @@ use crate::config::{JudgeApi, Profile};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::interaction::{Message, Usage};
 use crate::domain::judge::JudgeRequest;
-use crate::targets::{Backoff, Completion, Failure, Fault, Key, KeyError, cause, client_builder, fetch};
+use crate::targets::{
+    Backoff, Completion, Failure, Fault, Key, KeyError, cause, client_builder, endpoint, fetch,
+};
 
 /// Version of Anthropic's interface that requests are written for.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -203,21 +205,11 @@ impl Endpoint {
     }
 }
 
-/// Where requests go. The messages do not quote the URL: it may hold what
-/// should not have been written there.
+/// Where requests go.
 fn url(profile: &Profile) -> Result<Url, String> {
-    let mut url: Url = profile.base_url.parse().map_err(|error| format!("`base_url` is no URL: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("`base_url` begins with neither `https://` nor `http://`".into());
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-        return Err("`base_url` holds a user, a password or a query; give the key in `key`".into());
-    }
-    let end = match profile.api {
+    let path = match profile.api {
         JudgeApi::OpenaiChat => "/chat/completions",
         JudgeApi::AnthropicMessages => "/v1/messages",
     };
-    let path = format!("{}{end}", url.path().trim_end_matches('/'));
-    url.set_path(&path);
-    Ok(url)
+    endpoint(&profile.base_url, path).map_err(|reason| format!("`base_url` {reason}"))
 }

@@ -41,6 +41,30 @@ fn wrong(field: &'static str, reason: impl Into<String>) -> ConfigError {
     ConfigError { field, reason: reason.into() }
 }
 
+/// Where requests to an interface go: what stands before its path, and the path.
+/// The reasons do not quote the URL: it may hold what should not have been written
+/// there.
+pub fn endpoint(base_url: &str, path: &str) -> Result<Url, String> {
+    let mut url: Url =
+        base_url.parse().map_err(|error| format!("is not a URL with a scheme and a host: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("begins with neither `https://` nor `http://`".into());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user or a password; give the key in `key`".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("has a query or a fragment".into());
+    }
+    let before = url.path().trim_end_matches('/');
+    if before.ends_with(path) {
+        return Err(format!("ends in `{path}`; give what stands before it"));
+    }
+    let whole = format!("{before}{path}");
+    url.set_path(&whole);
+    Ok(url)
+}
+
 impl Target {
     /// Checks every field, without reading the key or asking the endpoint.
     pub fn validate(&self) -> Result<(), ConfigError> {
@@ -81,30 +105,9 @@ impl Target {
         }
     }
 
-    /// Where requests go. The messages do not quote the URL: it may hold what
-    /// should not have been written there.
+    /// Where requests go.
     pub(super) fn url(&self) -> Result<Url, ConfigError> {
-        let url: Url = self
-            .base_url
-            .parse()
-            .map_err(|error| wrong("base_url", format!("is not a URL with a scheme and a host: {error}")))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong("base_url", "begins with neither `https://` nor `http://`"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("base_url", "holds a user or a password; give the key in `key`"));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("base_url", "has a query or a fragment"));
-        }
-        let path = url.path().trim_end_matches('/');
-        if path.ends_with("/chat/completions") {
-            return Err(wrong("base_url", "ends in `/chat/completions`; give what stands before it"));
-        }
-        let path = format!("{path}/chat/completions");
-        let mut url = url;
-        url.set_path(&path);
-        Ok(url)
+        endpoint(&self.base_url, "/chat/completions").map_err(|reason| wrong("base_url", reason))
     }
 
     pub(super) fn header_map(&self) -> Result<HeaderMap, ConfigError> {

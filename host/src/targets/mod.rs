@@ -26,7 +26,7 @@ pub use assembly::Completion;
 pub use attempt::{Again, BODY_BYTES_MAX, Fault, fetch};
 pub use chat::{Answered, TargetClient};
 pub use client::client_builder;
-pub use config::{CONCURRENCY_MAX, ConfigError, RETRIES_MAX, TIMEOUT_MS_MAX};
+pub use config::{CONCURRENCY_MAX, ConfigError, RETRIES_MAX, TIMEOUT_MS_MAX, endpoint};
 pub use errors::{Failure, TargetError, TimeLimit};
 pub use keys::{Key, KeyError};
 pub use request::{Question, QuestionError, chat as chat_messages};
