@@ -20,7 +20,8 @@ pub fn run() -> anyhow::Result<()> {
 /// Shows the whole way once: `assay demo` with the built-in plugins.
 pub fn demo(arguments: &[String]) -> anyhow::Result<()> {
     plugins::build()?;
-    let mut run = vec!["run", "--quiet", "--locked", "--package", "assay", "--", "demo"];
+    // Not quiet: the first time it compiles for minutes.
+    let mut run = vec!["run", "--locked", "--package", "assay", "--", "demo"];
     run.extend(arguments.iter().map(String::as_str));
     cargo(&run)
 }
